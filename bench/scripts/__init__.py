@@ -1,0 +1,1 @@
+"""What runs as a whole process of its own: the first training step, and a million runs."""

@@ -1,0 +1,33 @@
+"""The works, one module each: the same computation in flowc, TensorFlow 2, JAX and PyTorch, side by side."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from bench.work import Work
+
+#: In the order of the report. A module's name is its work's. The last is a yardstick, timed beside another.
+NAMES = (
+    "dispatch",
+    "line_fit",
+    "counter",
+    "chain",
+    "softmax",
+    "layer_norm",
+    "mul_add",
+    "mnist_softmax",
+    "mlp",
+    "mandelbrot",
+    "pde",
+    "small_ops",
+    "triad",
+)
+
+
+def load(name: str) -> Work:
+    """The work called `name`."""
+    if name not in NAMES:
+        raise ValueError(f"no work called {name!r}; there are {', '.join(NAMES)}")
+    work = import_module(f"bench.works.{name}").WORK
+    assert isinstance(work, Work)
+    return work

@@ -1,0 +1,267 @@
+"""From scheduled groups to a plan: renders kernels, gives every launch its argument words, and notes what they point to.
+
+Groups of the same form — the same expressions over the same strides and sizes — are rendered once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from flowc.codegen.fuse import Fusion, Group
+from flowc.codegen.ir import Node, Program, broadcast_access
+from flowc.codegen.memory import Layout, Place
+from flowc.codegen.nest import Operand, build_nest
+from flowc.codegen.plan import ENTRY_WIDTH, ErrorSite, FetchSpec, Kernel, Plan, Space, TensorSpec, VariableSpec
+from flowc.codegen.render import Rendered, render
+from flowc.codegen.schedule import Schedule
+from flowc.codegen.templates import Launch, Pointer, StateWord, StatusWord, Symbol, template_of
+
+
+@dataclass(frozen=True)
+class Interface:
+    """What the plan takes and gives, in order."""
+
+    feeds: tuple[TensorSpec, ...]
+    fetches: tuple[FetchSpec, ...]
+    variables: tuple[VariableSpec, ...]
+
+
+def stored_members(group: Group, users: dict[Node, list[Group]], wanted: set[Node]) -> list[Node]:
+    """The members of a group that must lie in memory: read by other groups, fetched, assigned, or summed into."""
+    return [
+        node
+        for node in group.nodes
+        if node in wanted or users.get(node) or group.form == "call" or (group.form == "col" and node.op == "reduce")
+    ]
+
+
+def assemble(
+    program: Program,
+    fusion: Fusion,
+    schedule: Schedule,
+    outputs: dict[Group, list[Node]],
+    layout: Layout,
+    interface: Interface,
+) -> Plan:
+    """The plan of a scheduled program."""
+    return _Assembler(program, fusion, schedule, outputs, layout, interface).run()
+
+
+class _Assembler:
+    def __init__(
+        self,
+        program: Program,
+        fusion: Fusion,
+        schedule: Schedule,
+        outputs: dict[Group, list[Node]],
+        layout: Layout,
+        interface: Interface,
+    ) -> None:
+        self.program, self.fusion, self.schedule = program, fusion, schedule
+        self.outputs, self.layout, self.interface = outputs, layout, interface
+        self.variable_index = {spec.name: i for i, spec in enumerate(interface.variables)}
+        self.kernels: dict[Kernel, int] = {}
+        self.words: list[int] = []
+        self.relocations: list[tuple[int, int, int]] = []
+        self.entries: list[tuple[int, ...]] = []
+        self.labels: list[str] = []
+        self.errors: list[ErrorSite] = []
+        self.symbols: dict[str, int] = {}
+        self.state: dict[str, int] = {}
+        self.constants: dict[int, int] = {}  # program constant → plan constant
+        self.forms: dict[Any, tuple[Rendered, list[Callable[[list[Node], list[Node]], Node]]]] = {}
+
+    def run(self) -> Plan:
+        for group in self.schedule.steps:
+            if group.form == "call":
+                self._call(group)
+            elif any(node.size for node in group.levels):
+                self._loops(group)
+        return Plan(
+            feeds=self.interface.feeds,
+            fetches=tuple(self._fetch(i, spec) for i, spec in enumerate(self.interface.fetches)),
+            variables=self.interface.variables,
+            constants=tuple(self.program.constants[i] for i in self.constants),
+            kernels=tuple(self.kernels),
+            entries=np.array(self.entries, np.int64).reshape(-1, ENTRY_WIDTH),
+            words=np.array(self.words, np.int64),
+            relocations=np.array(self.relocations, np.int64).reshape(-1, 3),
+            arena_size=self.layout.arena_size,
+            state_words=len(self.state),
+            state_keys=tuple(self.state),
+            symbols=tuple(self.symbols),
+            errors=tuple(self.errors),
+            labels=tuple(self.labels),
+        )
+
+    def _fetch(self, number: int, spec: FetchSpec) -> FetchSpec:
+        node = self.program.fetches[number]
+        if node.op == "const" and spec.source == "constant":
+            return FetchSpec(spec.name, spec.dtype, spec.shape, "constant", self._constant(node.attr))
+        return spec
+
+    # -- words ---------------------------------------------------------------------------------------------------------
+
+    def _constant(self, index: int) -> int:
+        return self.constants.setdefault(index, len(self.constants))
+
+    def _place(self, base: Node) -> Place:
+        if base.op == "input":
+            kind, which = base.attr
+            if kind == "feed":
+                return Place(Space.FEED, which)
+            return Place(Space.VARIABLE, self.variable_index[which])
+        if base.op == "const":
+            return Place(Space.CONSTANT, self._constant(base.attr))
+        return self.layout.places[base]
+
+    def _relocated(self, space: Space, index: int, offset: int) -> None:
+        self.relocations.append((len(self.words), space, index))
+        self.words.append(offset)
+
+    def _pointer(self, base: Node, elements: int = 0, extra: int = 0) -> None:
+        place = self._place(base)
+        self._relocated(place.space, place.index, place.offset + elements * base.dtype.size + extra)
+
+    def _entry(self, kernel: Kernel, args: int, units: int, grain: int, group: Group, moved: int, label: str) -> None:
+        guard = int(group.id in self.schedule.guarded)
+        number = self.kernels.setdefault(kernel, len(self.kernels))
+        self.entries.append((number, args, units, grain, guard, moved))
+        self.labels.append(label)
+
+    # -- loops ---------------------------------------------------------------------------------------------------------
+
+    def _loops(self, group: Group) -> None:
+        nodes, stored = group.nodes, self.outputs[group]
+        key = self._form(group, nodes, stored)
+        known = self.forms.get(key)
+        if known is None:
+            known = self.forms[key] = self._render(group, nodes, stored)
+        rendered, finders = known
+        externals = _externals(nodes, group)
+        start = len(self.words)
+        for operand, find in zip(rendered.pointers, finders, strict=True):
+            self._pointer(find(externals, nodes), operand.offset)
+        self.words.extend(rendered.words)
+        moved = sum(_touched(o) for o in rendered.pointers)
+        self._entry(rendered.kernel, start, rendered.units, rendered.grain, group, moved, _label(nodes))
+
+    def _render(
+        self, group: Group, nodes: list[Node], stored: list[Node]
+    ) -> tuple[Rendered, list[Callable[[list[Node], list[Node]], Node]]]:
+        constants = {n for n in _externals(nodes, group) if n.op == "const" and n.size == 1}
+        nest = build_nest(group, stored, constants)
+        aliases = {node: o for node in stored if (o := self._alias(node, nest.operands)) is not None}
+        rendered = render(nest, self.program.constants, aliases)
+        externals = _externals(nodes, group)
+        return rendered, [_finder(o, externals, nodes) for o in rendered.pointers]
+
+    def _alias(self, node: Node, operands: Sequence[Operand]) -> Operand | None:
+        """The operand that shares the memory `node` is written to."""
+        mine = self._place(node)
+        return next((o for o in operands if not o.written and self._place(o.node) == mine), None)
+
+    def _form(self, group: Group, nodes: list[Node], stored: list[Node]) -> Any:
+        """What decides a group's kernel and words, but for where its memory lies."""
+        local = {node: i for i, node in enumerate(nodes)}
+        slots: dict[Node, int] = {}
+        parts: list[Any] = [group.form, group.shape, group.axes, group.blocks]
+        for node in nodes:
+            parts.append((node.op, node.attr, node.dtype, node.shape, group.levels[node]))
+            for arg in node.args:
+                base = arg.args[0] if arg.op == "view" else arg
+                if base in local:
+                    parts.append((local[base], arg.shape, arg.attr if arg.op == "view" else None))
+                elif base.op == "const" and base.size == 1:
+                    parts.append(("c", base.attr, base.dtype))
+                else:
+                    slot = slots.setdefault(base, len(slots))
+                    shape = arg.shape if node.op == "reduce" else node.shape
+                    iota = base.attr if base.op == "iota" else None
+                    parts.append((slot, base.dtype, iota, broadcast_access(arg, shape)[1:]))
+        places = [self._place(b) if b.op != "iota" else None for b in slots]
+        for node in stored:
+            place = self._place(node)
+            parts.append((local[node], places.index(place) if place in places else -1))
+        return tuple(parts)
+
+    # -- calls ---------------------------------------------------------------------------------------------------------
+
+    def _call(self, group: Group) -> None:
+        node = next(iter(group.levels))
+        template = template_of(node)
+        if template.in_place is not None:
+            base = node.args[template.in_place]
+            base = base.args[0] if base.op == "view" else base
+            if self._place(base) != self._place(node):
+                self._copy(base, node, group)
+        for launch in template.launches(node):
+            if launch.units > 0:
+                self._launch(node, launch, group)
+
+    def _launch(self, node: Node, launch: Launch, group: Group) -> None:
+        start = len(self.words)
+        for word in launch.words:
+            if isinstance(word, Pointer):
+                self._argument_pointer(node, word)
+            elif isinstance(word, StatusWord):
+                self.errors.append(ErrorSite(node.origin, word.error, word.message))
+                self._relocated(Space.STATUS, 0, 0)
+                self.words.append(len(self.errors))
+            elif isinstance(word, StateWord):
+                self._relocated(Space.STATE, self.state.setdefault(word.key, len(self.state)), 0)
+            elif isinstance(word, Symbol):
+                self._relocated(Space.SYMBOL, self.symbols.setdefault(word.name, len(self.symbols)), 0)
+            else:
+                self.words.append(int(word))
+        self._entry(launch.kernel, start, launch.units, launch.grain, group, launch.bytes, node.origin)
+
+    def _argument_pointer(self, node: Node, word: Pointer) -> None:
+        arg = node if word.arg < 0 else node.args[word.arg]
+        offset = arg.attr[0] if arg.op == "view" else 0
+        self._pointer(arg.args[0] if arg.op == "view" else arg, offset, word.offset)
+
+    def _copy(self, source: Node, target: Node, group: Group) -> None:
+        """Fills the memory that a call works on in place."""
+        copy = Node("map", source.dtype, source.shape, (source,), "copy", -1)
+        one = Group(-1, "map", source.shape, levels={copy: "full"})
+        rendered = render(build_nest(one, [copy], set()), self.program.constants)
+        start = len(self.words)
+        for operand in rendered.pointers:
+            self._pointer(target if operand.written else source, operand.offset)
+        self.words.extend(rendered.words)
+        moved = 2 * source.size * source.dtype.size
+        self._entry(rendered.kernel, start, rendered.units, rendered.grain, group, moved, target.origin)
+
+
+def _externals(nodes: list[Node], group: Group) -> list[Node]:
+    """The nodes that a group reads from elsewhere, in order of first use."""
+    found: dict[Node, None] = {}
+    for node in nodes:
+        for arg in node.args:
+            base = arg.args[0] if arg.op == "view" else arg
+            if base not in group.levels:
+                found[base] = None
+    return list(found)
+
+
+def _finder(operand: Operand, externals: list[Node], nodes: list[Node]) -> Callable[[list[Node], list[Node]], Node]:
+    """How to find, in another group of the same form, the node that an operand stands for."""
+    if operand.written:
+        at = nodes.index(operand.node)
+        return lambda externals, nodes: nodes[at]
+    slot = externals.index(operand.node)
+    return lambda externals, nodes: externals[slot]
+
+
+def _touched(operand: Operand) -> int:
+    return operand.node.size * operand.dtype.size
+
+
+def _label(nodes: list[Node]) -> str:
+    """The user's operations that a kernel computes."""
+    return " + ".join(dict.fromkeys(n.origin for n in nodes if n.origin)) or nodes[0].op

@@ -1,0 +1,376 @@
+"""Fusion: which nodes share a kernel.
+
+A group is a loop nest over one domain. Its members stand on two levels: `full`, one value for every index of the domain,
+and `kept`, one for every index of the dimensions that are not reduced. Three forms:
+
+    map   elementwise members only
+    row   reductions over axes that include the last; full members may use their results (softmax, layer norm)
+    col   reductions that keep the last axis (a bias gradient); only kept members may follow
+    call  one call node by itself
+
+Nodes are taken in order, and each joins the group that computes one of its arguments, if that leaves the graph of groups
+without a cycle; where its arguments are computed by several groups, these merge. An edge that did not fuse says why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from math import prod
+from typing import Final, Literal
+
+from flowc.codegen.ir import ARG_REDUCTIONS, Node, Program, Shape, access, broadcast_access, is_dense
+
+MAX_MEMBERS: Final = 40  # LLVM's and numba's time grows faster than a kernel's size
+MAX_OPERANDS: Final = 24
+
+Level = Literal["full", "kept"]
+Form = Literal["map", "row", "col", "call"]
+
+
+@dataclass(eq=False)
+class Group:
+    """Nodes that one kernel computes. `shape` is the domain, `axes` those it reduces (empty for a map)."""
+
+    id: int
+    form: Form
+    shape: Shape
+    axes: tuple[int, ...] = ()
+    blocks: int = 0  # > 0: a reduction in blocks, whose results are partial
+    levels: dict[Node, Level] = field(default_factory=dict)  # members, in order
+    flat: bool = True  # no member looks at single dimensions of the domain, so that any shape of its size will do
+    external: set[int] = field(default_factory=set)  # ids of the nodes it reads from memory
+    bits: int = 0  # itself and the groups merged into it, as a bit set
+    ancestors: int = 0  # the groups it depends on, as a bit set of their ids
+    has_dependents: bool = False
+
+    @property
+    def nodes(self) -> list[Node]:
+        """The members, arguments first."""
+        return sorted(self.levels, key=lambda node: node.id)
+
+    @property
+    def kept(self) -> Shape:
+        """The domain without the reduced axes."""
+        return tuple(n for a, n in enumerate(self.shape) if a not in self.axes)
+
+
+@dataclass
+class Fusion:
+    """The groups of a program, and for every edge between two of them the reason that they are two."""
+
+    groups: list[Group]
+    group_of: dict[Node, Group]
+    refusals: dict[tuple[int, int], str]  # (producer node id, consumer node id) → why they did not fuse
+
+
+def fuse(program: Program) -> Fusion:
+    """Groups the program's live nodes."""
+    return _Fuser(program).run()
+
+
+def live_nodes(program: Program) -> list[Node]:
+    """The nodes that the fetches and stores need, in order."""
+    seen: set[int] = set()
+    pending = [*program.fetches, *program.stores.values()]
+    while pending:
+        node = pending.pop()
+        if node.id not in seen:
+            seen.add(node.id)
+            pending.extend(node.args)
+    return [node for node in program.nodes if node.id in seen]
+
+
+class _Fuser:
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.all: list[Group] = []
+        self.parent: list[int] = []  # union-find over group ids
+        self.group_id: dict[Node, int] = {}
+        self.refusals: dict[tuple[int, int], str] = {}
+
+    def run(self) -> Fusion:
+        for node in live_nodes(self.program):
+            if node.op == "map":
+                self._place_map(node)
+            elif node.op == "reduce":
+                self._place_reduce(node)
+            elif node.op == "call":
+                self._start(node, Group(len(self.all), "call", node.shape), "full")
+        groups = [g for g in self.all if self.parent[g.id] == g.id]
+        return Fusion(groups, {node: self._find(gid) for node, gid in self.group_id.items()}, self.refusals)
+
+    # -- the graph of groups -------------------------------------------------------------------------------------------
+
+    def _find(self, gid: int) -> Group:
+        parent = self.parent
+        while parent[gid] != gid:
+            parent[gid] = parent[parent[gid]]
+            gid = parent[gid]
+        return self.all[gid]
+
+    def _group(self, node: Node) -> Group | None:
+        gid = self.group_id.get(node)
+        return None if gid is None else self._find(gid)
+
+    def _start(self, node: Node, group: Group, level: Level) -> None:
+        group.bits = 1 << group.id
+        self.all.append(group)
+        self.parent.append(group.id)
+        self._add(node, group, level)
+
+    def _add(self, node: Node, group: Group, level: Level) -> None:
+        group.levels[node] = level
+        self.group_id[node] = group.id
+        for arg in node.args:
+            base = arg.args[0] if arg.op == "view" else arg
+            owner = self._group(base)
+            if owner is not None and owner is not group:
+                owner.has_dependents = True
+                group.ancestors |= owner.ancestors | owner.bits
+            if owner is not group and not (base.op == "const" and base.size == 1):
+                group.external.add(base.id)
+
+    def _new_ancestors(self, node: Node, group: Group) -> int:
+        """The groups that `group` would newly depend on, had it `node`."""
+        mask = 0
+        for arg in node.args:
+            owner = self._group(arg.args[0] if arg.op == "view" else arg)
+            if owner is not None and owner is not group:
+                mask |= owner.ancestors | owner.bits
+        return mask
+
+    def _refuse(self, node: Node, group: Group, why: str) -> None:
+        for arg in node.args:
+            base = arg.args[0] if arg.op == "view" else arg
+            if self._group(base) is group:
+                self.refusals.setdefault((base.id, node.id), why)
+
+    # -- placing a node ------------------------------------------------------------------------------------------------
+
+    def _candidates(self, node: Node) -> list[Group]:
+        """The groups that compute the node's arguments, nearest first."""
+        found: dict[int, Group] = {}
+        for arg in reversed(node.args):
+            group = self._group(arg.args[0] if arg.op == "view" else arg)
+            if group is not None:
+                found.setdefault(group.id, group)
+        return list(found.values())
+
+    def _place_map(self, node: Node) -> None:
+        home: Group | None = None
+        for group in self._candidates(node):
+            if home is None:
+                level, why = self._joinable(node, group)
+                if level is not None:
+                    self._join(node, group, level)
+                    home = group
+                    continue
+            else:
+                why = self._merge(group, home, node)
+            if why:
+                self._refuse(node, group, why)
+        if home is None:
+            group = Group(len(self.all), "map", node.shape)
+            self._start(node, group, "full")
+            group.flat = self._uses_flat(node)
+
+    def _join(self, node: Node, group: Group, level: Level) -> None:
+        self._add(node, group, level)
+        if group.form == "map" and not self._uses_flat(node):
+            group.shape, group.flat = node.shape, False
+
+    @staticmethod
+    def _uses_flat(node: Node) -> bool:
+        """Whether every argument is read in order or is a single value, so that the dimensions do not matter."""
+        for arg in node.args:
+            if arg.size == 1 and node.size != 1:
+                continue
+            base, offset, strides = broadcast_access(arg, node.shape)
+            if offset or base.op == "iota" or not is_dense(node.shape, strides):
+                return False
+        return True
+
+    def _joinable(self, node: Node, group: Group) -> tuple[Level | None, str]:
+        """The level at which a map node can join a group, or None and the reason that it cannot."""
+        if group.form == "call":
+            return None, "the producer is a library call or a hand-written kernel"
+        if len(group.levels) >= MAX_MEMBERS or len(group.external) >= MAX_OPERANDS:
+            return None, "the group is at its greatest size"
+        level = self._level_in(node, group)
+        if level is None:
+            return None, f"shapes differ: {list(node.shape)} against the group's {list(group.shape)}"
+        why = self._aligned(node, group, level) or self._order_allows(node, group, level)
+        return (None, why) if why else (level, "")
+
+    def _level_in(self, node: Node, group: Group) -> Level | None:
+        if node.size == prod(group.shape) and (
+            node.shape == group.shape or (group.form == "map" and (group.flat or self._uses_flat(node)))
+        ):
+            return "full"
+        if group.form != "map" and not group.blocks and squeezed(node.shape) == squeezed(group.kept):
+            return "kept"
+        return None
+
+    def _order_allows(self, node: Node, group: Group, level: Level) -> str:
+        if level == "full" and group.form == "col":
+            return "a column reduction's results are complete only after its last row"
+        if group.blocks and any(self._group(a) is group for a in node.args if a.op == "reduce"):
+            return "the reduction runs in blocks, to use all threads"
+        new = self._new_ancestors(node, group)
+        if new & group.bits:
+            return "another path between the two would make a cycle"
+        if group.has_dependents and new & ~group.ancestors:
+            return "the group is already used by another, which would have to wait"
+        return ""
+
+    def _aligned(self, node: Node, group: Group, level: Level) -> str:
+        """Whether all of the node's arguments that are members are needed just where they are computed."""
+        for arg in node.args:
+            base = arg.args[0] if arg.op == "view" else arg
+            if self._group(base) is not group:
+                continue
+            if not _reads_in_place(arg, node, group, level, group.levels[base]):
+                return "it reads the producer at other indices (a transpose, slice or broadcast)"
+        return ""
+
+    def _merge(self, other: Group, home: Group, node: Node) -> str:
+        """Merges `other`, which computes another argument of `node`, into `home`; says why not."""
+        if other.form != "map" or home.form == "col" or home.blocks:
+            return "the two producers are of different forms"
+        if len(home.levels) + len(other.levels) > MAX_MEMBERS or len(home.external | other.external) > MAX_OPERANDS:
+            return "the group is at its greatest size"
+        if not _same_domain(other, home):
+            return f"shapes differ: {list(other.shape)} against {list(home.shape)}"
+        if not self._merge_is_acyclic(other, home):
+            return "another path between the two would make a cycle"
+        why = "" if not _misaligned(node, other, home) else "it reads the producer at other indices"
+        if why:
+            return why
+        self._absorb(other, home)
+        return ""
+
+    def _merge_is_acyclic(self, other: Group, home: Group) -> bool:
+        """Conservatively: neither depends on the other but directly, and no third group would have to be told."""
+        depends = home.ancestors & other.bits
+        if other.ancestors & home.bits:
+            return False
+        if depends and self._reaches_indirectly(home, other):
+            return False
+        ancestors = (home.ancestors | other.ancestors) & ~(home.bits | other.bits)
+        if home.has_dependents and ancestors & ~home.ancestors:
+            return False
+        return not (self._used_elsewhere(other, home) and ancestors & ~other.ancestors)
+
+    def _reaches_indirectly(self, home: Group, other: Group) -> bool:
+        nodes = self.program.nodes
+        owners = (self._group(nodes[i]) for i in home.external)
+        return any(o is not None and o is not other and o is not home and o.ancestors & other.bits for o in owners)
+
+    def _used_elsewhere(self, other: Group, home: Group) -> bool:
+        return other.has_dependents and any(
+            g.ancestors & other.bits for g in self.all if self.parent[g.id] == g.id and g is not home
+        )
+
+    def _absorb(self, other: Group, home: Group) -> None:
+        self.parent[other.id] = home.id
+        if home.form == "map" and home.flat and not other.flat:
+            home.shape, home.flat = other.shape, False
+        home.levels.update(other.levels)
+        home.bits |= other.bits
+        home.ancestors = (home.ancestors | other.ancestors) & ~home.bits
+        members = {n.id for n in home.levels}
+        home.external = (home.external | other.external) - members
+        home.has_dependents |= other.has_dependents
+
+    def _place_reduce(self, node: Node) -> None:
+        _, axes, blocks = node.attr
+        arg = node.args[0]
+        form: Form = "row" if len(arg.shape) - 1 in axes or node.attr[0] in ARG_REDUCTIONS else "col"
+        producer = self._group(arg)
+        if producer is not None:
+            why = self._reduce_refused(node, producer, form)
+            if not why:
+                producer.form, producer.axes, producer.blocks = form, axes, blocks
+                producer.shape, producer.flat = arg.shape, False
+                self._add(node, producer, "kept")
+                return
+            self._refuse(node, producer, why)
+        self._start(node, Group(len(self.all), form, arg.shape, axes, blocks, flat=False), "kept")
+
+    def _reduce_refused(self, node: Node, group: Group, form: Form) -> str:
+        _, axes, blocks = node.attr
+        arg = node.args[0]
+        if group.form == "call":
+            return "the producer is a library call or a hand-written kernel"
+        if group.form != "map" and (group.form, group.axes, group.blocks, group.shape) != (form, axes, blocks, arg.shape):
+            return "the group reduces other axes"
+        if arg not in group.levels or group.levels[arg] != "full":
+            return "the group computes one value a row"
+        if group.form == "map" and group.shape != arg.shape and not group.flat:
+            return f"shapes differ: {list(arg.shape)} against {list(group.shape)}"
+        if len(group.levels) >= MAX_MEMBERS:
+            return "the group is at its greatest size"
+        if form == "col" and self._is_used_outside(group):
+            return "the producer's values are needed in memory anyway"
+        if (form == "col" or blocks) and any(n.op == "reduce" for n in group.levels) and self._after_reduce(arg, group):
+            return "it needs the result of a reduction over all rows"
+        return ""
+
+    def _is_used_outside(self, group: Group) -> bool:
+        return group.has_dependents
+
+    @staticmethod
+    def _after_reduce(node: Node, group: Group) -> bool:
+        pending, seen = [node], set()
+        while pending:
+            current = pending.pop()
+            if current.op == "reduce":
+                return True
+            for arg in current.args:
+                base = arg.args[0] if arg.op == "view" else arg
+                if base in group.levels and base.id not in seen:
+                    seen.add(base.id)
+                    pending.append(base)
+        return False
+
+
+def squeezed(shape: Iterable[int]) -> Shape:
+    """The sizes other than 1."""
+    return tuple(n for n in shape if n != 1)
+
+
+def _misaligned(node: Node, other: Group, home: Group) -> bool:
+    level = home.levels[node]
+    for arg in node.args:
+        base = arg.args[0] if arg.op == "view" else arg
+        if base in other.levels and not _reads_in_place(arg, node, home, level, "full"):
+            return True
+    return level != "full"
+
+
+def _reads_in_place(arg: Node, node: Node, group: Group, level: Level, produced: Level) -> bool:
+    """Whether `node`, at `level` of `group`, reads `arg` (a member, or a view of one) at the index it was computed for."""
+    base, offset, strides = broadcast_access(arg, node.shape)
+    if offset:
+        return False
+    if level == produced:
+        return base.size == node.size and is_dense(node.shape, strides)
+    if produced == "full":
+        return False
+    kept = tuple(n for a, n in enumerate(group.shape) if a not in group.axes)
+    kept_strides = tuple(s for a, s in enumerate(strides) if a not in group.axes)
+    along_axes = (s for a, s in enumerate(strides) if a in group.axes and group.shape[a] != 1)
+    return base.size == prod(kept) and is_dense(kept, kept_strides) and not any(along_axes)
+
+
+def owner(arg: Node) -> Node:
+    """The node whose memory an argument reads: a view's base, or itself."""
+    return access(arg)[0]
+
+
+def _same_domain(other: Group, home: Group) -> bool:
+    if other.shape == home.shape:
+        return True
+    same_size = prod(other.shape) == prod(home.shape)
+    return same_size and (other.flat or (home.form == "map" and home.flat))

@@ -1,0 +1,326 @@
+"""The compiler's intermediate representation: whole-array expressions over a few node kinds, with concrete shapes.
+
+    node      := input | const | iota | map | view | reduce | random | call
+    input     (feed i | variable name)       memory that a run is given
+    const     array                          memory of the plan; a scalar becomes an argument of the kernels that use it
+    iota      axis                           the index along an axis
+    map       primitive(args…)               one scalar primitive at every index; args broadcast as in NumPy
+    view      base, offset, strides          out[i…] = base.flat[offset + Σ i·stride]: reshape, transpose, slice, reverse, …
+    reduce    kind, axes                     sum, prod, max, min, all, any, argmax, argmin over axes, which are dropped
+    call      template(args…)                a hand-written kernel or a library call: matmul, gather, scatter, random, …
+
+Nodes are immutable and interned by the `Program` that makes them, so that equal expressions are one node: common
+subexpressions vanish as they are built. A view's base is never itself a view. A node of any kind but `view` stands for
+a row-major array; whether it is ever stored is decided by fusion.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from math import prod
+from typing import Any, Final
+
+import numpy as np
+
+from flowc.framework.dtypes import DType, as_dtype, bool_, float16, float32, int64
+
+Shape = tuple[int, ...]
+Array = np.ndarray[Any, Any]
+
+COMPARISONS: Final = frozenset({"eq", "ne", "lt", "le", "gt", "ge", "isnan", "isinf", "isfinite"})
+ARG_REDUCTIONS: Final = frozenset({"argmax", "argmin"})
+SPLIT_SIZE: Final = 1 << 16  # elements from which a reduction to few values is split into blocks that run in parallel
+SPLIT_BLOCK: Final = 1 << 13  # elements a block
+FEW: Final = 8  # fewer independent results than this leave threads idle
+
+
+class Node:
+    """An array expression. `attr` says more about the kind `op`; see the module's docstring."""
+
+    __slots__ = ("args", "attr", "dtype", "id", "op", "origin", "shape", "size")
+
+    def __init__(self, op: str, dtype: DType, shape: Shape, args: tuple[Node, ...], attr: Any, id: int) -> None:
+        self.op, self.dtype, self.shape, self.args, self.attr, self.id = op, dtype, shape, args, attr, id
+        self.size = prod(shape)
+        self.origin: str = ""  # the user's operation it was first lowered from, for names and messages
+
+    def __repr__(self) -> str:
+        args = ", ".join(f"%{a.id}" for a in self.args)
+        return f"%{self.id} = {self.op}[{self.attr}]({args}) : {self.dtype.name}{list(self.shape)}"
+
+
+def row_major(shape: Sequence[int]) -> tuple[int, ...]:
+    """The strides, in elements, of a C-contiguous array."""
+    strides, step = [], 1
+    for size in reversed(shape):
+        strides.append(step)
+        step *= size
+    return tuple(reversed(strides))
+
+
+def access(node: Node) -> tuple[Node, int, tuple[int, ...]]:
+    """Where a node's elements lie: (the node that owns the memory, offset, stride of each dimension)."""
+    if node.op == "view":
+        offset, strides = node.attr
+        return node.args[0], offset, strides
+    return node, 0, row_major(node.shape)
+
+
+def broadcast_access(node: Node, shape: Shape) -> tuple[Node, int, tuple[int, ...]]:
+    """`access(node)` as seen by a map of shape `shape`: broadcast dimensions have stride 0."""
+    base, offset, strides = access(node)
+    if node.shape == shape:
+        return base, offset, strides
+    lead = len(shape) - len(node.shape)
+    aligned = tuple(0 if size == 1 else stride for size, stride in zip(node.shape, strides, strict=True))
+    return base, offset, (0,) * lead + aligned
+
+
+def is_dense(shape: Shape, strides: Sequence[int]) -> bool:
+    """Whether strides are those of a C-contiguous array; dimensions of size 1 do not count."""
+    step = 1
+    for size, stride in zip(reversed(shape), reversed(strides), strict=True):
+        if size != 1:
+            if stride != step:
+                return False
+            step *= size
+    return True
+
+
+class Program:
+    """The nodes of one run, in an order in which arguments come first; makes and interns them."""
+
+    def __init__(self) -> None:
+        self.nodes: list[Node] = []
+        self.constants: list[Array] = []
+        self.fetches: list[Node] = []
+        self.stores: dict[str, Node] = {}  # variable name → its value at the end of the run
+        self.origin = ""  # the operation being lowered
+        self._interned: dict[Any, Node] = {}
+        self._constant_ids: dict[Any, int] = {}
+
+    # -- leaves --------------------------------------------------------------------------------------------------------
+
+    def _make(self, op: str, dtype: DType, shape: Shape, args: tuple[Node, ...], attr: Any) -> Node:
+        key = (op, dtype._enum, shape, tuple([a.id for a in args]), attr)
+        node = self._interned.get(key)
+        if node is None:
+            node = Node(op, dtype, shape, args, attr, len(self.nodes))
+            node.origin = self.origin
+            self._interned[key] = node
+            self.nodes.append(node)
+        return node
+
+    def feed(self, index: int, dtype: DType, shape: Shape) -> Node:
+        """The array fed as number `index`."""
+        return self._make("input", dtype, shape, (), ("feed", index))
+
+    def variable(self, name: str, dtype: DType, shape: Shape) -> Node:
+        """The value of a variable before the run."""
+        return self._make("input", dtype, shape, (), ("variable", name))
+
+    def const(self, value: Any, dtype: DType | None = None) -> Node:
+        """A constant array or scalar."""
+        array = np.asarray(value) if dtype is None else np.asarray(value, dtype=dtype.as_numpy_dtype)
+        array = np.ascontiguousarray(array).reshape(array.shape)
+        kind = as_dtype(array.dtype) if dtype is None else dtype
+        content = tuple(array.reshape(-1).tolist()) if array.dtype == object else array.tobytes()
+        key = (kind._enum, array.shape, content)
+        index = self._constant_ids.get(key)
+        if index is None:
+            index = self._constant_ids[key] = len(self.constants)
+            self.constants.append(array)
+        return self._make("const", kind, array.shape, (), index)
+
+    def iota(self, shape: Shape, axis: int, dtype: DType = int64) -> Node:
+        """At every index, the index along `axis`."""
+        return self._make("iota", dtype, shape, (), axis)
+
+    # -- elementwise ---------------------------------------------------------------------------------------------------
+
+    def map(self, primitive: str, *args: Node, dtype: DType | None = None) -> Node:
+        """`primitive` at every index of the broadcast arguments. `dtype`: the result's, where it is not the arguments'."""
+        shape = args[0].shape
+        for arg in args[1:]:
+            if arg.shape != shape:
+                shape = np.broadcast_shapes(shape, arg.shape)
+        if dtype is None:
+            dtype = bool_ if primitive in COMPARISONS else args[-1].dtype
+        return self._simplified(primitive, args, dtype, shape)
+
+    def _simplified(self, primitive: str, args: tuple[Node, ...], dtype: DType, shape: Shape) -> Node:
+        """The algebra that is exact in IEEE arithmetic: x·1, x/1, x-0, -(-x), casts to the same type, x·x for x²."""
+        first = args[0]
+        if primitive in ("copy", "cast") and first.dtype is dtype and first.op != "view" and first.shape == shape:
+            return first
+        if primitive == "cast" and first.dtype is dtype:
+            return self.map("copy", first)
+        if primitive == "neg" and first.op == "map" and first.attr == "neg":
+            return first.args[0]
+        if primitive == "square":
+            return self._make("map", dtype, shape, (first, first), "mul")
+        if len(args) == 2 and args[1].op == "const" and args[1].size == 1 and first.shape == shape:
+            simple = self._with_scalar(primitive, first, self.constants[args[1].attr].reshape(-1)[0], dtype, args[1])
+            if simple is not None:
+                return simple
+        if primitive == "mul" and first.op == "const" and first.size == 1 and args[1].shape == shape:
+            if self.constants[first.attr].reshape(-1)[0] == 1:
+                return args[1]
+        return self._make("map", dtype, shape, args, primitive)
+
+    def _with_scalar(self, primitive: str, x: Node, value: Any, dtype: DType, scalar: Node) -> Node | None:
+        if (primitive in ("mul", "div") and value == 1) or (primitive == "pow" and value == 1):
+            return x
+        if primitive == "sub" and value == 0 and not np.signbit(np.real(value)):
+            return x
+        if primitive == "pow" and value == 2:
+            return self.map("mul", x, x)
+        if primitive == "div" and dtype.is_floating and value != 0 and np.isfinite(value):
+            mantissa, _ = np.frexp(value)
+            if abs(mantissa) == 0.5 and abs(np.log2(abs(float(value)))) < 14:  # a power of two: its inverse is exact
+                return self.map("mul", x, self.const(np.reshape(1 / value, scalar.shape), dtype))
+        return None
+
+    def fresh_copy(self, x: Node) -> Node:
+        """A copy of `x` that is a node of its own, not shared with other copies."""
+        node = Node("map", x.dtype, x.shape, (x,), "copy", len(self.nodes))
+        node.origin = x.origin
+        self.nodes.append(node)
+        return node
+
+    def cast(self, x: Node, dtype: DType) -> Node:
+        """`x` converted to `dtype`, as C does it."""
+        return self.map("cast", x, dtype=dtype)
+
+    def scalar(self, value: Any, dtype: DType) -> Node:
+        """A constant of rank 0."""
+        return self.const(np.asarray(value, dtype=dtype.as_numpy_dtype), dtype)
+
+    # -- views ---------------------------------------------------------------------------------------------------------
+
+    def view(self, x: Node, shape: Shape, offset: int, strides: tuple[int, ...]) -> Node:
+        """The strided array over the memory of `x`'s base; the base itself where it is all of it, in order."""
+        if x.op == "iota":
+            return self.view(self.map("copy", x), shape, offset, strides)
+        base, _, _ = access(x)
+        if shape == base.shape and offset == 0 and is_dense(shape, strides):
+            return base
+        strides = tuple(0 if size == 1 else stride for size, stride in zip(shape, strides, strict=True))
+        return self._make("view", x.dtype, shape, (base,), (offset, strides))
+
+    def reshape(self, x: Node, shape: Iterable[int]) -> Node:
+        """`x` with another shape of as many elements: a view where strides allow it, else a view of a copy."""
+        shape = tuple(shape)
+        if shape == x.shape:
+            return x
+        _, offset, strides = access(x)
+        new = reshaped_strides(x.shape, strides, shape)
+        if new is None:
+            return self.reshape(self.map("copy", x), shape)
+        return self.view(x, shape, offset, new)
+
+    def transpose(self, x: Node, perm: Sequence[int]) -> Node:
+        """`x` with its dimensions in another order: result dimension k is dimension perm[k]."""
+        _, offset, strides = access(x)
+        return self.view(x, tuple(x.shape[p] for p in perm), offset, tuple(strides[p] for p in perm))
+
+    def slice(self, x: Node, begin: Sequence[int], size: Sequence[int]) -> Node:
+        """The block of `size` that starts at `begin`."""
+        _, offset, strides = access(x)
+        start = offset + sum(b * s for b, s in zip(begin, strides, strict=True))
+        return self.view(x, tuple(size), start if prod(size) else 0, strides)
+
+    def reverse(self, x: Node, axes: Iterable[int]) -> Node:
+        """`x` read backwards along `axes`."""
+        _, offset, strides = access(x)
+        flipped = list(strides)
+        for axis in axes:
+            if x.shape[axis] > 1:
+                offset += strides[axis] * (x.shape[axis] - 1)
+                flipped[axis] = -strides[axis]
+        return self.view(x, x.shape, offset, tuple(flipped))
+
+    def broadcast(self, x: Node, shape: Shape) -> Node:
+        """`x` repeated to `shape` by NumPy's rules, without a copy."""
+        if shape == x.shape:
+            return x
+        _, offset, strides = broadcast_access(x, shape)
+        return self.view(x, shape, offset, strides)
+
+    # -- reductions, calls ---------------------------------------------------------------------------------------------
+
+    def reduce(self, kind: str, x: Node, axes: Iterable[int], keep_dims: bool = False) -> Node:
+        """`x` reduced over `axes`. `keep_dims`: they stay, with size 1. argmax and argmin give int64."""
+        kept_axes = set(range(len(x.shape))) - set(axes)
+        axes = tuple(a for a in range(len(x.shape)) if a not in kept_axes)
+        shape = tuple(x.shape[a] for a in sorted(kept_axes))
+        if x.dtype is float16 and kind in ("sum", "prod"):  # a half would lose most of what it adds up
+            return self.cast(self.reduce(kind, self.cast(x, float32), axes, keep_dims), float16)
+        dtype = int64 if kind in ARG_REDUCTIONS else x.dtype
+        if not axes:
+            result = self.map("copy", x) if kind not in ARG_REDUCTIONS else self.broadcast(self.scalar(0, int64), x.shape)
+        elif kind not in ARG_REDUCTIONS and self._should_split(x, axes, shape):
+            blocks = -(-(x.size // max(prod(shape), 1)) // SPLIT_BLOCK)
+            parts = self._make("reduce", dtype, (blocks, *shape), (x,), (kind, axes, blocks))
+            result = self._make("reduce", dtype, shape, (parts,), (kind, (0,), 0))
+        else:
+            result = self._make("reduce", dtype, shape, (x,), (kind, axes, 0))
+        if not keep_dims:
+            return result
+        return self.reshape(result, tuple(1 if a in axes else n for a, n in enumerate(x.shape)))
+
+    @staticmethod
+    def _should_split(x: Node, axes: tuple[int, ...], kept: Shape) -> bool:
+        if x.size < SPLIT_SIZE:
+            return False
+        last = len(x.shape) - 1
+        independent = prod(kept) if last in axes else prod(kept) // 64
+        return independent < FEW and x.size // max(prod(kept), 1) > SPLIT_BLOCK
+
+    def call(self, template: str, args: Sequence[Node], shape: Iterable[int], dtype: DType, **params: Any) -> Node:
+        """The result of a hand-written kernel or a library; `params` fix its form. Views are copied unless it takes them."""
+        from flowc.codegen.templates import template_named
+
+        strided = template_named(template).strided
+        args = [arg if i in strided else self._dense(arg) for i, arg in enumerate(args)]
+        return self._make("call", dtype, tuple(shape), tuple(args), (template, tuple(sorted(params.items()))))
+
+
+    def _dense(self, x: Node) -> Node:
+        """`x` as an array that lies in memory in order, from its base's start."""
+        base, offset, strides = access(x)
+        if x.op == "iota" or offset or base.size != x.size or not is_dense(x.shape, strides):
+            return self.map("copy", x)
+        return x
+
+
+def reshaped_strides(shape: Shape, strides: Sequence[int], new_shape: Shape) -> tuple[int, ...] | None:
+    """The strides by which the same memory has `new_shape`, or None if only a copy can have it."""
+    if prod(shape) == 0:
+        return row_major(new_shape)
+    runs: list[tuple[int, int]] = []  # maximal (size, stride) runs that are dense inside
+    for size, stride in zip(shape, strides, strict=True):
+        if size == 1:
+            continue
+        if runs and runs[-1][1] == size * stride:
+            runs[-1] = (runs[-1][0] * size, stride)
+        else:
+            runs.append((size, stride))
+    return _split_runs(runs, new_shape)
+
+
+def _split_runs(runs: list[tuple[int, int]], new_shape: Shape) -> tuple[int, ...] | None:
+    result: list[int] = []
+    pending = list(reversed(runs))
+    size, stride = pending.pop() if pending else (1, 1)
+    for dim in new_shape:
+        if dim == 1:
+            result.append(0)
+            continue
+        if size == 1 and pending:
+            size, stride = pending.pop()
+        if size % dim:
+            return None
+        size //= dim
+        result.append(stride * size)
+    return tuple(result)

@@ -1,0 +1,102 @@
+"""Checks of values that only a run knows: each looks at its argument, and records an error if it is bad.
+
+A check gives a scalar that changes nothing when it is added to the checked values (0; -0.0 for floats), so that whatever
+uses the sum runs after the check. Params: `error` (class name in flowc.errors), `message`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from flowc.codegen.ir import Node
+from flowc.codegen.kernels.source import element_type, grain, kernel
+from flowc.codegen.templates import EVERY_ARGUMENT, Launch, Pointer, StatusWord, params_of, template
+
+# Unit: one element. Words: values, token, status, error.
+CHECK_NONZERO: Final = """
+def check_nonzero_{T}(args, lo, hi):
+    a = ptr_i64(args, -1)
+    x = ptr_{T}(a[0], 0)
+    token = ptr_{T}(a[1], 1)
+    if lo == 0:
+        token[0] = 0
+    zero = False
+    for i in range(lo, hi):
+        zero = zero | (x[i] == 0)
+    if zero:
+        if atomic_cas(a[2], 0, -1) == 0:
+            record = ptr_i64(a[2], -1)
+            record[0] = a[3]
+"""
+
+# Unit: one element. Words: values, token, bound, status, error. Details: position, value, bound.
+CHECK_RANGE: Final = """
+def check_range_{T}(args, lo, hi):
+    a = ptr_i64(args, -1)
+    x = ptr_{T}(a[0], 0)
+    token = ptr_{T}(a[1], 1)
+    bound = a[2]
+    if lo == 0:
+        token[0] = 0
+    for i in range(lo, hi):
+        value = i64(x[i])
+        if value < 0 or value >= bound:
+            if atomic_cas(a[3], 0, -1) == 0:
+                record = ptr_i64(a[3], -1)
+                record[1] = i
+                record[2] = value
+                record[3] = bound
+                record[0] = a[4]
+            break
+"""
+
+# Unit: one element. Words: values, token, status, error for NaN, status, error for infinity.
+CHECK_FINITE: Final = """
+def check_finite_{T}(args, lo, hi):
+    a = ptr_i64(args, -1)
+    x = ptr_{T}(a[0], 0)
+    token = ptr_{T}(a[1], 1)
+    if lo == 0:
+        token[0] = -0.0
+    nan = False
+    infinite = False
+    for i in range(lo, hi):
+        nan = nan | isnan(x[i])
+        infinite = infinite | isinf(x[i])
+    if nan or infinite:
+        if atomic_cas(a[2], 0, -1) == 0:
+            record = ptr_i64(a[2], -1)
+            record[0] = a[3] if nan else a[5]
+"""
+
+
+def _launch(call: Node, text: str, *words: int | StatusWord) -> Sequence[Launch]:
+    x = call.args[0]
+    code = kernel(text, T=element_type(x.dtype, call.attr[0]))
+    return [Launch(code, (Pointer(0), Pointer(-1), *words), x.size, grain(1), x.size * x.dtype.size)]
+
+
+def _status(call: Node) -> StatusWord:
+    params = params_of(call)
+    return StatusWord(params["error"], params["message"])
+
+
+@template("check_nonzero", may_fail=True, strided=EVERY_ARGUMENT)
+def check_nonzero(call: Node) -> Sequence[Launch]:
+    """No element is 0."""
+    return _launch(call, CHECK_NONZERO, _status(call))
+
+
+@template("check_range", may_fail=True, strided=EVERY_ARGUMENT)
+def check_range(call: Node) -> Sequence[Launch]:
+    """Every integer is in [0, `bound`). Details of the message: position, value, bound."""
+    return _launch(call, CHECK_RANGE, params_of(call)["bound"], _status(call))
+
+
+@template("check_finite", may_fail=True, strided=EVERY_ARGUMENT)
+def check_finite(call: Node) -> Sequence[Launch]:
+    """No element is NaN or infinite; ` NaN values` or ` Inf values` ends the message."""
+    params = params_of(call)
+    errors = [StatusWord(params["error"], f"{params['message']} {bad} values") for bad in ("NaN", "Inf")]
+    return _launch(call, CHECK_FINITE, *errors)

@@ -1,0 +1,82 @@
+"""What lowerings share: arguments of calls, constants, checks of values, wide sums."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+
+from flowc.codegen.ir import Node, Program, access, is_dense
+from flowc.codegen.lower.registry import LoweredOp
+from flowc.framework.dtypes import DType, float16, float32, int64, string
+from flowc.framework.errors import InvalidArgumentError, UnimplementedError
+
+
+def stored(p: Program, x: Node) -> Node:
+    """`x`, or a copy of it if it is no memory that a kernel can read: indices along an axis, or views of those."""
+    return _copied(p, x) if access(x)[0].op == "iota" else x
+
+
+def dense(p: Program, x: Node) -> Node:
+    """`x`, or a copy of it if it is a view whose elements do not lie side by side."""
+    return stored(p, x) if is_dense(x.shape, access(x)[2]) else _copied(p, x)
+
+
+def whole(p: Program, x: Node) -> Node:
+    """`x`, or a copy of it if it is a view: what a call may write over."""
+    return _copied(p, x) if x.op == "view" else stored(p, x)
+
+
+def _copied(p: Program, x: Node) -> Node:
+    """A row-major array of `x`'s values."""
+    refuse_strings(x.dtype, "A copy of it")
+    return p.map("copy", x) if x.op == "view" else p.fresh_copy(x)
+
+
+def refuse_strings(dtype: DType, what: str) -> None:
+    """Raises UnimplementedError where a kernel would have to work on strings."""
+    if dtype is string:
+        raise UnimplementedError(None, None, f"{what} has no kernel for {dtype.name}")
+
+
+def full(p: Program, shape: Iterable[int], value: Any, dtype: DType) -> Node:
+    """An array of one value, without memory."""
+    return p.broadcast(p.scalar(value, dtype), tuple(shape))
+
+
+def checked(p: Program, check: str, x: Node, message: str, error: str = "InvalidArgumentError", **params: Any) -> Node:
+    """`x` as it is, after a check of its elements that fails the run: see `flowc.codegen.kernels.checks`."""
+    return p.map("add", x, token(p, check, x, message, error, **params))
+
+
+def token(p: Program, check: str, x: Node, message: str, error: str = "InvalidArgumentError", **params: Any) -> Node:
+    """A scalar that is ready only after the check of `x`: adding it to something changes nothing."""
+    return p.call(check, [dense(p, x)], (), x.dtype, error=error, message=message, **params)
+
+
+def index_token(p: Program, indices: Node, bound: int) -> Node:
+    """The token that says that all `indices` are in [0, bound)."""
+    return token(p, "check_range", indices, "indices[{0}] = {1} is not in [0, {2})", bound=bound)
+
+
+def axes_of(op: LoweredOp, index: int, rank: int) -> tuple[int, ...]:
+    """The axes that input `index` holds, counted from 0."""
+    return tuple(sorted({int(axis) % max(rank, 1) for axis in op.known(index).reshape(-1)}))
+
+
+def in_float32(p: Program, x: Node, compute: Callable[[Node], Node]) -> Node:
+    """`compute` of x; of float16, done in float32 and rounded once at the end."""
+    if x.dtype is not float16:
+        return compute(x)
+    return p.cast(compute(p.cast(x, float32)), float16)
+
+
+def invalid(message: str) -> InvalidArgumentError:
+    """The error for values, known before the run, that an op cannot work on."""
+    return InvalidArgumentError(None, None, message)
+
+
+def index_vector(p: Program, count: int) -> Node:
+    """0 … count-1 as int64, in memory."""
+    return p.const(np.arange(count, dtype=np.int64), int64)

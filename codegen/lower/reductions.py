@@ -1,0 +1,50 @@
+"""Reductions over axes. Sums of float16 are taken in float32."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from flowc.codegen.ir import Node, Program
+from flowc.codegen.lower.common import axes_of, in_float32, invalid
+from flowc.codegen.lower.registry import LoweredOp, lowering
+
+KINDS: Final = {"All": "all", "Any": "any", "Max": "max", "Min": "min", "Prod": "prod", "Sum": "sum"}
+ARG_KINDS: Final = {"ArgMax": "argmax", "ArgMin": "argmin"}
+
+
+@lowering(*KINDS)
+def reduction(p: Program, op: LoweredOp, x: Node, indices: Node) -> Node:
+    axes = axes_of(op, 1, len(x.shape))
+    keep_dims = bool(op.attrs.get("keep_dims", False))
+    if op.type not in ("Sum", "Prod"):
+        return p.reduce(KINDS[op.type], x, axes, keep_dims)
+    return in_float32(p, x, lambda wide: p.reduce(KINDS[op.type], wide, axes, keep_dims))
+
+
+@lowering("Mean")
+def mean(p: Program, op: LoweredOp, x: Node, indices: Node) -> Node:
+    """The sum by the number of elements: NaN for none, an error if they are integers. Of integers, truncated."""
+    axes = axes_of(op, 1, len(x.shape))
+    keep_dims = bool(op.attrs.get("keep_dims", False))
+    count = 1
+    for axis in axes:
+        count *= x.shape[axis]
+    if count == 0 and x.dtype.is_integer and op.shapes[0].count(0) == 0:
+        raise invalid("Mean of no integers")
+
+    def total_by_count(wide: Node) -> Node:
+        total = p.reduce("sum", wide, axes, keep_dims)
+        return p.map("div", total, p.scalar(count, wide.dtype))
+
+    if count <= 1 and x.dtype.is_integer:  # a count of 0 may not fit where 1 does, and there is nothing to divide
+        return p.reduce("sum", x, axes, keep_dims)
+    return in_float32(p, x, total_by_count)
+
+
+@lowering(*ARG_KINDS)
+def arg_reduction(p: Program, op: LoweredOp, x: Node, dimension: Node) -> Node:
+    """The first index of the extreme value; NaN is taken for more extreme than any number."""
+    (axis,) = axes_of(op, 1, len(x.shape))
+    if x.shape[axis] == 0 and op.shapes[0].count(0) == 0:
+        raise invalid(f"Reduction axis {axis} is empty in shape {list(x.shape)}")
+    return p.reduce(ARG_KINDS[op.type], x, [axis])

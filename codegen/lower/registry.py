@@ -1,0 +1,96 @@
+"""How each op type is computed: one function an op, written once for all targets.
+
+    @lowering("Softmax")
+    def softmax(p, op, x):
+        shifted = p.map("sub", x, p.reduce("max", x, [-1], keep_dims=True))
+        ...
+
+A lowering gets the `Program` to build in, the operation (`LoweredOp`) and one node an input; it returns one node an output.
+An `update` gets the present values of the variables it changes, and returns their new ones by input index.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from flowc.codegen.ir import Array, Node, Program, Shape
+from flowc.framework.dtypes import DType
+
+
+@dataclass(frozen=True)
+class LoweredOp:
+    """An operation as its lowering sees it: with concrete shapes, and whichever input values are known."""
+
+    name: str
+    type: str
+    attrs: Mapping[str, Any]
+    shapes: Sequence[Shape]  # of the outputs
+    dtypes: Sequence[DType]  # of the outputs, base types
+    values: Sequence[Array | None]  # of the inputs, where known before the run
+
+    def known(self, index: int) -> Array:
+        """The value of input `index`, which must be known before the run (as a shape or an axis must)."""
+        value = self.values[index]
+        if value is None:
+            raise UnknownValue(index)
+        return value
+
+
+class UnknownValue(Exception):
+    """A lowering needs an input's value, and it is only known while running."""
+
+    def __init__(self, index: int) -> None:
+        super().__init__(index)
+        self.index = index
+
+
+Lowering = Callable[..., Node | Sequence[Node]]
+Update = Callable[..., Mapping[int, Node]]
+
+_lowerings: dict[str, Lowering] = {}
+_updates: dict[str, Update] = {}
+
+
+def lowering(*op_types: str) -> Callable[[Lowering], Lowering]:
+    """Decorator: the function lowers these op types."""
+
+    def register(function: Lowering) -> Lowering:
+        _claim(op_types)
+        _lowerings.update(dict.fromkeys(op_types, function))
+        return function
+
+    return register
+
+
+def update(*op_types: str) -> Callable[[Update], Update]:
+    """Decorator: the function computes the new values of the variables that these op types change."""
+
+    def register(function: Update) -> Update:
+        _claim(op_types)
+        _updates.update(dict.fromkeys(op_types, function))
+        return function
+
+    return register
+
+
+def _claim(op_types: Sequence[str]) -> None:
+    for op_type in op_types:
+        if op_type in _lowerings or op_type in _updates:
+            raise KeyError(f"op type {op_type!r} is lowered twice")
+
+
+def lowering_of(op_type: str) -> Lowering | None:
+    """The function that lowers an op type, or None."""
+    return _lowerings.get(op_type)
+
+
+def update_of(op_type: str) -> Update | None:
+    """The function that computes an op type's variable updates, or None if it changes no variable."""
+    return _updates.get(op_type)
+
+
+def lowered_types() -> frozenset[str]:
+    """All op types that can be computed."""
+    return frozenset(_lowerings) | frozenset(_updates)

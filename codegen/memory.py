@@ -1,0 +1,176 @@
+"""Memory for temporaries: every stored value gets a place in one arena, which others reuse once nobody reads it any more."""
+
+from __future__ import annotations
+
+from bisect import insort
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from flowc.codegen.fuse import Group
+from flowc.codegen.ir import Node, broadcast_access, is_dense
+from flowc.codegen.plan import Space
+from flowc.codegen.schedule import Schedule
+from flowc.codegen.templates import template_of
+
+ALIGNMENT: Final = 64
+REUSE_BYTES: Final = 1 << 15  # from here, an elementwise kernel writes over an input that it is the last to read
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a stored value lies: byte `offset` of the `index`-th memory of a space."""
+
+    space: Space
+    index: int
+    offset: int = 0
+
+
+@dataclass
+class Layout:
+    """The places of all stored values."""
+
+    places: dict[Node, Place]
+    arena_size: int
+    overwritten: dict[Node, Node]  # result → the argument whose memory it took over
+
+
+def plan_memory(
+    schedule: Schedule, outputs: dict[Group, list[Node]], fetches: dict[Node, int], variables: dict[str, int]
+) -> Layout:
+    """Places for what the scheduled groups store. `fetches`, `variables`: the plan's numbers of those."""
+    return _Planner(schedule, outputs, fetches, variables).run()
+
+
+class _Planner:
+    def __init__(
+        self, schedule: Schedule, outputs: dict[Group, list[Node]], fetches: dict[Node, int], variables: dict[str, int]
+    ) -> None:
+        self.schedule, self.outputs, self.fetches, self.variables = schedule, outputs, fetches, variables
+        self.step_of = {group: i for i, group in enumerate(schedule.steps)}
+        self.arena = Arena()
+        self.places: dict[Node, Place] = {}
+        self.overwritten: dict[Node, Node] = {}
+        self.taken: set[Node] = set()  # whose memory another took over
+        self.last_use: dict[Node, int] = {}
+
+    def run(self) -> Layout:
+        for group in self.schedule.steps:
+            for node in self.outputs[group]:
+                users = self.schedule.users.get(node, ())
+                self.last_use[node] = max([self.step_of[g] for g in users] + [self.step_of[group]])
+        dying: dict[int, list[Node]] = {}
+        for node, step in self.last_use.items():
+            dying.setdefault(step, []).append(node)
+        for step, group in enumerate(self.schedule.steps):
+            for node in self.outputs[group]:
+                self.places[node] = self._place(node, group, step)
+            for node in dying.get(step, ()):
+                self._free(node)
+        return Layout(self.places, self.arena.size, self.overwritten)
+
+    def _place(self, node: Node, group: Group, step: int) -> Place:
+        if node in self.schedule.in_place:
+            return Place(Space.VARIABLE, self.variables[self.schedule.in_place[node]])
+        if node in self.fetches:
+            return Place(Space.FETCH, self.fetches[node])
+        victim = self._reusable(node, group, step)
+        if victim is not None:
+            self.overwritten[node] = victim
+            self.taken.add(victim)
+            return self.places[victim]
+        return Place(Space.ARENA, 0, self.arena.allocate(_bytes(node)))
+
+    def _free(self, node: Node) -> None:
+        place = self.places[node]
+        if place.space is Space.ARENA and node not in self.taken:
+            self.arena.free(place.offset, _bytes(node))
+
+    def _reusable(self, node: Node, group: Group, step: int) -> Node | None:
+        """An argument that dies here and that the group reads only at the index at which it writes `node`."""
+        if group.form == "call":
+            return self._call_reusable(node, step)
+        if group.form != "map" or _bytes(node) < REUSE_BYTES:
+            return None
+        for candidate in self._dying_arguments(group, step):
+            if candidate not in self.taken and candidate.dtype.size == node.dtype.size and candidate.size == node.size:
+                if candidate.dtype.is_complex == node.dtype.is_complex and _only_in_order(candidate, group):
+                    return candidate
+        return None
+
+    def _dying_arguments(self, group: Group, step: int) -> Iterable[Node]:
+        for member in group.levels:
+            for arg in member.args:
+                base = arg.args[0] if arg.op == "view" else arg
+                place = self.places.get(base)
+                if place is not None and place.space is Space.ARENA and self.last_use[base] == step:
+                    if base not in group.levels:
+                        yield base
+
+    def _call_reusable(self, node: Node, step: int) -> Node | None:
+        in_place = template_of(node).in_place
+        if in_place is None:
+            return None
+        base = node.args[in_place]
+        place = self.places.get(base)
+        alone = sum(1 for arg in node.args if arg is base or (arg.op == "view" and arg.args[0] is base)) == 1
+        dies = place is not None and place.space is Space.ARENA and self.last_use[base] == step
+        if dies and alone and base not in self.taken:
+            return base
+        return None
+
+
+def _only_in_order(candidate: Node, group: Group) -> bool:
+    for member in group.levels:
+        for arg in member.args:
+            base = arg.args[0] if arg.op == "view" else arg
+            if base is candidate:
+                _, offset, strides = broadcast_access(arg, member.shape)
+                if offset or arg.size != member.size or not is_dense(member.shape, strides):
+                    return False
+    return True
+
+
+def _bytes(node: Node) -> int:
+    return max(node.size, 1) * node.dtype.size
+
+
+class Arena:
+    """Best-fit allocation of offsets; freed neighbours are joined."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._free: list[tuple[int, int]] = []  # (offset, size), by offset
+
+    def allocate(self, size: int) -> int:
+        """The offset of `size` free bytes."""
+        size = _aligned(size)
+        best = min((i for i, (_, s) in enumerate(self._free) if s >= size), key=lambda i: self._free[i][1], default=None)
+        if best is None:
+            return self._grow(size)
+        offset, available = self._free.pop(best)
+        if available > size:
+            insort(self._free, (offset + size, available - size))
+        return offset
+
+    def _grow(self, size: int) -> int:
+        offset = self.size
+        if self._free and sum(self._free[-1]) == self.size:  # the end is free, but too small: grow it
+            offset, _ = self._free.pop()
+        self.size = offset + size
+        return offset
+
+    def free(self, offset: int, size: int) -> None:
+        """Gives bytes back."""
+        size = _aligned(size)
+        insort(self._free, (offset, size))
+        at = self._free.index((offset, size))
+        if at + 1 < len(self._free) and offset + size == self._free[at + 1][0]:
+            self._free[at] = (offset, size + self._free.pop(at + 1)[1])
+        if at and sum(self._free[at - 1]) == offset:
+            before, length = self._free[at - 1]
+            self._free[at - 1] = (before, length + self._free.pop(at)[1])
+
+
+def _aligned(size: int) -> int:
+    return -(-size // ALIGNMENT) * ALIGNMENT

@@ -1,0 +1,182 @@
+"""Values to tensors: Python numbers and lists, arrays, variables, and whatever else registers a conversion."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from flowc.framework import dtypes
+from flowc.framework.dtypes import DType, as_dtype
+from flowc.framework.graph import Tensor
+from flowc.framework.shapes import Dimension, TensorShape
+from flowc.framework.stacks import get_default_graph
+
+_conversions: list[tuple[type | tuple[type, ...], Callable[..., Any]]] = []
+
+
+def register_tensor_conversion_function(base_type: Any, function: Callable[..., Any]) -> None:
+    """Values of `base_type` become tensors by `function(value, dtype, name, as_ref)`."""
+    _conversions.append((base_type, function))
+
+
+def convert_to_tensor(value: Any, dtype: Any = None, name: str | None = None, as_ref: bool = False) -> Tensor:
+    """`value` as a tensor: itself if it is one, else a constant of it, or what its type registers.
+
+    Raises TypeError if the value cannot be one or has another type than `dtype`; ValueError for a ragged list.
+    """
+    dtype = None if dtype is None else as_dtype(dtype).base_dtype
+    if isinstance(value, Tensor):
+        return _checked(value, value, dtype)
+    for base_type, function in _conversions:
+        if isinstance(value, base_type):
+            return _checked(function(value, dtype, name, as_ref), value, dtype)
+    return constant(value, dtype, name=name or "Const")
+
+
+def _checked(tensor: Tensor, value: Any, dtype: DType | None) -> Tensor:
+    if dtype is not None and tensor.dtype.base_dtype is not dtype:
+        raise TypeError(
+            f"Tensor conversion requested dtype {dtype.name} for Tensor with dtype {tensor.dtype.base_dtype.name}: {value!r}"
+        )
+    return tensor
+
+
+def constant(value: Any, dtype: Any = None, shape: Any = None, name: str = "Const") -> Tensor:
+    """A tensor that always has the given value.
+
+    Args:
+        value: a number, a string, a (nested) list or an array.
+        dtype: the type of the elements; by default float32 for floats, int32 for ints (int64 if one is too large), and
+            an array's own.
+        shape: the result's shape; a value with fewer elements is filled up by repeating its last one.
+        name: the operation's name.
+
+    Raises:
+        TypeError: the value's elements cannot be of `dtype`.
+        ValueError: a ragged list, or more elements than `shape` has.
+    """
+    wanted = None if dtype is None else as_dtype(dtype).base_dtype
+    array = as_array(value, wanted)
+    if shape is not None:
+        array = _filled_to(array, TensorShape(shape))
+    array.setflags(write=False)
+    kind = wanted or as_dtype(array.dtype)
+    attrs = {"value": array, "dtype": kind}
+    op = get_default_graph().create_op("Const", [], [kind], name=name, attrs=attrs)
+    result: Tensor = op.outputs[0]
+    return result
+
+
+def as_array(value: Any, dtype: DType | None = None) -> np.ndarray[Any, Any]:
+    """`value` as a fresh C-contiguous array of `dtype`, or of the type that the API gives to such a value."""
+    if isinstance(value, TensorShape):
+        value = value.as_list()
+    if isinstance(value, (np.ndarray, np.generic)):
+        return _from_numpy(np.asarray(value), dtype)
+    if value is None or _contains(value, (Tensor, type(None))):
+        raise TypeError(f"{value!r} is not a value that a tensor can hold; pack tensors in a list with tf.pack().")
+    if _contains(value, (str, bytes)):
+        return _strings(value, dtype)
+    return _from_python(value, dtype)
+
+
+def _contains(value: Any, kinds: tuple[type, ...]) -> bool:
+    if isinstance(value, (list, tuple)):
+        return any(_contains(item, kinds) for item in value)
+    return isinstance(value, kinds)
+
+
+def _from_numpy(array: np.ndarray[Any, Any], dtype: DType | None) -> np.ndarray[Any, Any]:
+    if array.dtype.kind in "SUO":
+        return _strings(array.tolist(), dtype)
+    if dtype is dtypes.string:
+        raise TypeError(f"Expected string, got an array of {array.dtype}.")
+    kind = as_dtype(array.dtype) if dtype is None else dtype
+    return np.array(array, dtype=kind.as_numpy_dtype, order="C")
+
+
+def _strings(value: Any, dtype: DType | None) -> np.ndarray[Any, Any]:
+    if dtype not in (None, dtypes.string):
+        raise TypeError(f"Expected {dtype.name if dtype else ''}, got {value!r} of type 'str' instead.")
+    array = np.array(value, dtype=np.object_)
+    flat = array.reshape(-1)
+    for index, item in enumerate(flat):
+        if not isinstance(item, (str, bytes)):
+            raise TypeError(f"Expected string, got {item!r} of type {type(item).__name__!r} instead.")
+        flat[index] = item.encode() if isinstance(item, str) else item
+    return array
+
+
+def _from_python(value: Any, dtype: DType | None) -> np.ndarray[Any, Any]:
+    if isinstance(value, (list, tuple)):
+        value = _plain(value)
+    elif isinstance(value, Dimension):
+        value = int(value)
+    try:
+        array = np.array(value)
+    except ValueError:
+        raise ValueError(f"Argument must be a dense tensor: {value!r} is a ragged list.") from None
+    except OverflowError:
+        raise TypeError(f"{value!r} has an integer that is too large for any type.") from None
+    if array.dtype.kind in "OVmM":
+        raise TypeError(f"Cannot convert {value!r} of type {type(value).__name__} to a tensor.")
+    if dtype is None:
+        return np.array(array, dtype=_default_type(array).as_numpy_dtype, order="C")
+    _check_kind(array, dtype, value)
+    return np.array(array, dtype=dtype.as_numpy_dtype, order="C")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return int(value) if isinstance(value, Dimension) else value
+
+
+def _default_type(array: np.ndarray[Any, Any]) -> DType:
+    kind = array.dtype.kind
+    if kind == "f":
+        return dtypes.float32
+    if kind == "c":
+        return dtypes.complex64
+    if kind == "b":
+        return dtypes.bool_
+    if array.size and (array.max() > dtypes.int32.max or array.min() < dtypes.int32.min):
+        return dtypes.int64
+    return dtypes.int32 if kind in "iu" and array.size else dtypes.float32
+
+
+def _check_kind(array: np.ndarray[Any, Any], dtype: DType, value: Any) -> None:
+    """Python values convert to wider kinds only: int to float, float to complex."""
+    rank = "biufc"
+    allowed = {"b": "b", "i": "iu", "u": "iu", "f": "iuf", "c": "iufc"}.get(np.dtype(dtype.as_numpy_dtype).kind, "")
+    if array.size and (array.dtype.kind not in allowed or array.dtype.kind not in rank):
+        raise TypeError(f"Expected {dtype.name}, got {value!r} of type {array.dtype.name!r} instead.")
+    if dtype.is_integer and array.size and (array.max() > dtype.max or array.min() < dtype.min):
+        raise TypeError(f"{value!r} is out of the range of {dtype.name}.")
+
+
+def _filled_to(array: np.ndarray[Any, Any], shape: TensorShape) -> np.ndarray[Any, Any]:
+    size = shape.num_elements()
+    sizes = shape.tuple
+    if size is None or sizes is None:
+        raise ValueError(f"The shape of a constant must be known: {shape}")
+    if array.size > size:
+        raise ValueError(f"Too many elements provided. Needed at most {size}, but received {array.size}")
+    if array.size == 0 and size > 0:
+        raise ValueError(f"A value with no elements cannot fill shape {shape}")
+    flat = np.empty(size, array.dtype)
+    flat[: array.size] = array.reshape(-1)
+    flat[array.size :] = array.reshape(-1)[-1:] if array.size else 0
+    return flat.reshape(tuple(d for d in sizes if d is not None))
+
+
+def _convert_shape(value: Any, dtype: DType | None, name: str | None, as_ref: bool) -> Tensor:
+    shape = value if isinstance(value, TensorShape) else TensorShape(None)
+    if not shape.is_fully_defined():
+        raise ValueError(f"Cannot convert a partially known TensorShape to a Tensor: {value}")
+    return constant(np.array(shape.as_list(), np.int32), dtype or dtypes.int32, name=name or "shape_as_tensor")
+
+
+register_tensor_conversion_function(TensorShape, _convert_shape)

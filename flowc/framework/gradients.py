@@ -1,0 +1,287 @@
+"""Reverse-mode differentiation of a graph: `tf.gradients`.
+
+Operations are made after their inputs, so their order of creation is a topological one. The operations that lie between
+`xs` and `ys` are visited once, last made first; by then all gradients of an operation's outputs are known. Their sum is
+handed to the op type's gradient function, and what it returns is noted for the inputs. The cost is linear in the number
+of operations that `ys` depend on.
+
+Source: A. Griewank, A. Walther, "Evaluating Derivatives", 2nd ed., SIAM 2008, ch. 3.2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
+from typing import Any, Final
+
+import numpy as np
+
+from flowc.framework import registry
+from flowc.framework.convert import convert_to_tensor
+from flowc.framework.graph import Operation, Tensor
+from flowc.framework.indexed_slices import IndexedSlices, convert_to_tensor_or_indexed_slices
+from flowc.framework.registry import get_graph
+from flowc.framework.scopes import op_scope
+from flowc.ops import arithmetic_ops, array_ops, constant_ops, control_flow_ops, slicing_ops
+
+__all__ = ["AggregationMethod", "gradients"]
+
+Gradient = Tensor | IndexedSlices
+
+_PASSES_SLICES: Final = frozenset(("Identity",))  # gradient functions that take IndexedSlices as they are
+
+
+class AggregationMethod:
+    """How gradients that reach a tensor by several ways are added up."""
+
+    ADD_N: Final = 0  # by one AddN
+    DEFAULT: Final = ADD_N
+    EXPERIMENTAL_TREE: Final = 1  # by a tree of pairs, so that the first ones need not be kept until the last is there
+    EXPERIMENTAL_ACCUMULATE_N: Final = 2  # as ADD_N: the compiler adds in place anyway
+
+
+def gradients(
+    ys: Any,
+    xs: Any,
+    grad_ys: Any = None,
+    name: str = "gradients",
+    colocate_gradients_with_ops: bool = False,
+    gate_gradients: bool = False,
+    aggregation_method: int | None = None,
+) -> list[Gradient | None]:
+    """The derivatives of the sum of `ys` with respect to each of `xs`, as tensors added to the graph.
+
+    Args:
+        ys: a tensor or a list of tensors, of floating-point or complex type.
+        xs: a tensor or a list of tensors; a variable stands for all reads of it.
+        grad_ys: None, or for each of `ys` a tensor of its type and shape, or None: the gradient to start from, by
+            default all ones.
+        name: a name scope for the operations added; those for an operation `op` are in `<name>/<op>_grad`.
+        colocate_gradients_with_ops: whether they go to the device of the operation that they differentiate.
+        gate_gradients: whether the gradients of one operation's inputs are all computed before any of them is used.
+        aggregation_method: one of AggregationMethod.
+
+    Returns:
+        For each x a tensor of its shape; an IndexedSlices where only rows of x were used, as by `gather`; None where no
+        differentiable way leads from x to ys.
+
+    Raises:
+        LookupError: an operation on the way has no gradient registered.
+        TypeError: one of `ys` is not of floating-point or complex type.
+        ValueError: `grad_ys` do not fit `ys`, or a gradient function returned what does not fit its operation.
+    """
+    targets = [convert_to_tensor(y) for y in _as_list(ys)]
+    sources = [_source_tensor(x) for x in _as_list(xs)]
+    seeds = [None] * len(targets) if grad_ys is None else _as_list(grad_ys)
+    if len(seeds) != len(targets):
+        raise ValueError(f"Passed {len(seeds)} grad_ys for {len(targets)} ys")
+    get_graph([*targets, *sources])  # raises ValueError where they are of several graphs
+    with op_scope([*targets, *sources], name, "gradients"):
+        flow = _Flow(sources, aggregation_method)
+        path = _operations_between(sources, targets)
+        for y, seed in zip(targets, seeds, strict=True):
+            start = _initial_gradient(y, seed)
+            flow.add(y, start)
+        for op in path:
+            with op.graph.device(op.device or None) if colocate_gradients_with_ops and op.device else nullcontext():
+                _differentiate(op, flow, gate_gradients)
+        return [flow.take(x) for x in sources]
+
+
+def _as_list(values: Any) -> list[Any]:
+    return list(values) if isinstance(values, (list, tuple)) else [values]
+
+
+def _source_tensor(x: Any) -> Tensor:
+    """What to differentiate by: of a variable its reference, which all its reads come from."""
+    if isinstance(x, IndexedSlices):
+        return x.values
+    return convert_to_tensor(x, as_ref=True)
+
+
+# -- where gradients flow ----------------------------------------------------------------------------------------------
+
+
+def _operations_between(sources: Iterable[Tensor], targets: Iterable[Tensor]) -> list[Operation]:
+    """The operations on ways from sources to targets, last made first."""
+    sources = set(sources)
+    reached: set[Operation] = set()
+    path = []
+    for op in sorted(_ancestors(targets), key=_creation_order):
+        if any(tensor in sources or tensor._op in reached for tensor in op._inputs):
+            reached.add(op)
+            path.append(op)
+    path.reverse()
+    return path
+
+
+def _creation_order(op: Operation) -> int:
+    return op._id
+
+
+def _ancestors(targets: Iterable[Tensor]) -> set[Operation]:
+    """The targets' operations and all that they depend on by data."""
+    found = {tensor._op for tensor in targets}
+    pending = list(found)
+    while pending:
+        for tensor in pending.pop()._inputs:
+            if tensor._op not in found:
+                found.add(tensor._op)
+                pending.append(tensor._op)
+    return found
+
+
+def _initial_gradient(y: Tensor, seed: Any) -> Gradient:
+    dtype = y.dtype.base_dtype
+    if not (dtype.is_floating or dtype.is_complex):
+        raise TypeError(
+            f"Gradients are of floating-point or complex tensors; {y.name!r} is {dtype.name}: cast what it is made of."
+        )
+    if seed is None:
+        if y.get_shape().is_fully_defined():
+            return constant_ops.ones(y.get_shape(), dtype)
+        return constant_ops.fill(array_ops.shape(y), np.array(1, dtype.as_numpy_dtype))
+    gradient = convert_to_tensor_or_indexed_slices(
+        seed, dtype=None if hasattr(seed, "dtype") else dtype, name="grad_ys"
+    )
+    if gradient.dtype.base_dtype is not dtype:
+        raise ValueError(
+            f"Y type {dtype.name} and gradient type {gradient.dtype.base_dtype.name} of {y.name!r} differ."
+        )
+    if isinstance(gradient, Tensor) and not gradient.get_shape().is_compatible_with(y.get_shape()):
+        raise ValueError(
+            f"The gradient given for {y.name!r} has shape {gradient.get_shape()}, not {y.get_shape()}."
+        )
+    return gradient
+
+
+# -- adding up ---------------------------------------------------------------------------------------------------------
+
+
+class _Flow:
+    """The gradients that have arrived at each tensor so far."""
+
+    def __init__(self, sources: Iterable[Tensor], aggregation_method: int | None) -> None:
+        methods = (
+            AggregationMethod.ADD_N,
+            AggregationMethod.EXPERIMENTAL_TREE,
+            AggregationMethod.EXPERIMENTAL_ACCUMULATE_N,
+        )
+        if aggregation_method is None:
+            aggregation_method = AggregationMethod.DEFAULT
+        if aggregation_method not in methods:
+            raise ValueError(f"Invalid aggregation_method specified: {aggregation_method!r}")
+        self._tree = aggregation_method == AggregationMethod.EXPERIMENTAL_TREE
+        self._sources = frozenset(sources)
+        self._arrived: dict[Tensor, list[Gradient]] = {}
+
+    def add(self, tensor: Tensor, gradient: Gradient) -> None:
+        """Notes one more gradient of a tensor."""
+        self._arrived.setdefault(tensor, []).append(gradient)
+
+    def take(self, tensor: Tensor) -> Gradient | None:
+        """The sum of a tensor's gradients, or None; it is kept only if it will be asked for again."""
+        arrived = self._arrived.pop(tensor, None)
+        if arrived is None:
+            return None
+        total = arrived[0] if len(arrived) == 1 else self._sum(arrived)
+        if tensor in self._sources:
+            self._arrived[tensor] = [total]
+        return total
+
+    def _sum(self, parts: list[Gradient]) -> Gradient:
+        sparse = [part for part in parts if isinstance(part, IndexedSlices)]
+        if len(sparse) == len(parts):
+            return _concatenated(sparse)
+        dense = [part for part in parts if isinstance(part, Tensor)]
+        if sparse:
+            dense.append(convert_to_tensor(_concatenated(sparse) if len(sparse) > 1 else sparse[0]))
+        return _tree_sum(dense) if self._tree else arithmetic_ops.add_n(dense)
+
+
+def _tree_sum(parts: Sequence[Tensor]) -> Tensor:
+    while len(parts) > 1:
+        pairs = [arithmetic_ops.add_n(parts[i : i + 2]) for i in range(0, len(parts) - 1, 2)]
+        parts = pairs + list(parts[2 * len(pairs) :])
+    return parts[0]
+
+
+def _concatenated(slices: Sequence[IndexedSlices]) -> IndexedSlices:
+    """The sum of sparse gradients: all their rows, in which an index may repeat."""
+    values = slicing_ops.concat(0, [part.values for part in slices])
+    indices = slicing_ops.concat(0, _of_one_type([part.indices for part in slices]))
+    shapes = (part.dense_shape for part in slices)
+    return IndexedSlices(values, indices, next((shape for shape in shapes if shape is not None), None))
+
+
+def _of_one_type(indices: list[Tensor]) -> list[Tensor]:
+    if len({tensor.dtype.base_dtype for tensor in indices}) == 1:
+        return indices
+    return [array_ops.cast(tensor, "int64") for tensor in indices]
+
+
+# -- one operation -----------------------------------------------------------------------------------------------------
+
+
+def _differentiate(op: Operation, flow: _Flow, gated: bool) -> None:
+    """Adds the gradients of the operation's inputs to `flow`, if any of its outputs has one."""
+    arrived = [flow.take(tensor) for tensor in op._outputs]
+    if all(gradient is None for gradient in arrived):
+        return
+    function = registry.gradient_function(op)
+    if function is None:
+        return
+    with op._graph.name_scope(op._name + "_grad"):
+        results = _as_list(function(op, *(_argument(op, gradient) for gradient in arrived)))
+        results = _checked(op, results)
+        if gated:
+            results = _gate(results)
+    for tensor, gradient in zip(op._inputs, results, strict=True):
+        if gradient is not None:
+            flow.add(tensor, gradient)
+
+
+def _argument(op: Operation, gradient: Gradient | None) -> Gradient | None:
+    """The gradient of one output as the op's gradient function takes it: few take IndexedSlices."""
+    if isinstance(gradient, IndexedSlices) and op._gradient_type not in _PASSES_SLICES:
+        return convert_to_tensor(gradient)
+    return gradient
+
+
+def _checked(op: Operation, results: list[Any]) -> list[Gradient | None]:
+    """What a gradient function returned, if it fits the operation's inputs."""
+    if len(results) != len(op._inputs):
+        raise ValueError(
+            f"The gradient of {op.name!r} ({op.type}) returned {len(results)} gradients for {len(op._inputs)} inputs."
+        )
+    return [
+        None if r is None else _fitting(op, i, convert_to_tensor_or_indexed_slices(r)) for i, r in enumerate(results)
+    ]
+
+
+def _fitting(op: Operation, index: int, gradient: Gradient) -> Gradient:
+    """A gradient with all that is known of its input's shape; ValueError if its type or shape is another."""
+    tensor = op._inputs[index]
+    if gradient.dtype._base is not tensor._dtype._base:
+        raise ValueError(
+            f"The gradient of {op.name!r} ({op.type}) for input {tensor.name!r} has type {gradient.dtype.name}, "
+            f"not {tensor._dtype._base.name}."
+        )
+    if isinstance(gradient, Tensor) and gradient._shape != tensor._shape:
+        try:
+            gradient.set_shape(tensor._shape)
+        except ValueError:
+            raise ValueError(
+                f"The gradient of {op.name!r} ({op.type}) for input {tensor.name!r} has shape {gradient._shape}, "
+                f"not {tensor._shape}."
+            ) from None
+    return gradient
+
+
+def _gate(results: Sequence[Gradient | None]) -> list[Gradient | None]:
+    """The gradients, none of which is given on before all are computed."""
+    present = [gradient for gradient in results if gradient is not None]
+    if len(present) < 2:
+        return list(results)
+    gated = iter(control_flow_ops.tuple(present))
+    return [None if gradient is None else next(gated) for gradient in results]

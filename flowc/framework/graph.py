@@ -1,0 +1,494 @@
+"""The graph that users build: operations, their tensors, and the scopes that give new operations names and devices.
+
+Operations are immutable once made, but for `_set_device`, added control inputs and refined shapes (`Tensor.set_shape`),
+all before the graph runs. Each remembers the user's line that made it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from types import CodeType
+from typing import Any, Final
+
+from flowc.framework import device as device_lib
+from flowc.framework import registry, source
+from flowc.framework.dtypes import DType, as_dtype
+from flowc.framework.overloads import Overloads
+from flowc.framework.shapes import TensorShape, as_shape
+from flowc.framework.stacks import default_graph, default_session
+
+_VALID_OP_NAME: Final = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.\-/]*")
+_VALID_SCOPE: Final = re.compile(r"[A-Za-z0-9_.\-/]*")
+_UNKNOWN: Final = TensorShape(None)
+
+
+class Tensor(Overloads):
+    """The symbolic value of one of an operation's outputs. It holds no data: run it in a session to get some."""
+
+    __slots__ = ("__weakref__", "_consumers", "_dtype", "_op", "_shape", "_value_index")
+    __array_priority__ = 100  # so that `ndarray * tensor` asks the tensor
+
+    def __init__(self, op: Operation, value_index: int, dtype: Any) -> None:
+        self._op, self._value_index, self._dtype = op, value_index, as_dtype(dtype)
+        self._shape = _UNKNOWN
+        self._consumers: list[Operation] = []
+
+    @property
+    def op(self) -> Operation:
+        """The operation that computes this tensor."""
+        return self._op
+
+    @property
+    def dtype(self) -> DType:
+        """The type of the elements; a reference type for a variable's own tensor."""
+        return self._dtype
+
+    @property
+    def graph(self) -> Graph:
+        """The graph of the operation."""
+        return self._op._graph
+
+    @property
+    def name(self) -> str:
+        """The operation's name and the output's index: `"add:0"`."""
+        return f"{self._op._name}:{self._value_index}"
+
+    @property
+    def device(self) -> str:
+        """The device that the operation is to run on, or `""`."""
+        return self._op._device
+
+    @property
+    def value_index(self) -> int:
+        """Which output of the operation this is."""
+        return self._value_index
+
+    def consumers(self) -> list[Operation]:
+        """The operations that take this tensor as an input."""
+        return list(self._consumers)
+
+    def get_shape(self) -> TensorShape:
+        """What is known of the shape before a run."""
+        return self._shape
+
+    def set_shape(self, shape: Any) -> None:
+        """Adds what the caller knows of the shape; ValueError if it contradicts what is known."""
+        self._shape = self._shape.merge_with(as_shape(shape))
+
+    def eval(self, feed_dict: Mapping[Any, Any] | None = None, session: Any = None) -> Any:
+        """This tensor's value, computed in `session` or the default session."""
+        return default_session("evaluate tensor", self.graph, session).run(self, feed_dict)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        raise TypeError("'Tensor' object is not iterable: use tf.unpack(), or fetch it and iterate over the array.")
+
+    def __bool__(self) -> bool:
+        raise TypeError(
+            "Using a tf.Tensor as a Python bool is not allowed: it has no value before a run. "
+            "Use tf.cond or tf.select in the graph, or fetch it first."
+        )
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def __repr__(self) -> str:
+        return f"<tf.Tensor {self.name!r} shape={self._shape} dtype={self._dtype.name}>"
+
+    def __str__(self) -> str:
+        return f'Tensor("{self.name}", shape={self._shape}, dtype={self._dtype.name})'
+
+
+class Operation:
+    """A node of a graph: an op type with attributes, its input tensors, and its output tensors."""
+
+    __slots__ = (
+        "__weakref__",
+        "_attrs",
+        "_control_inputs",
+        "_device",
+        "_gradient_type",
+        "_graph",
+        "_id",
+        "_inputs",
+        "_lines",
+        "_name",
+        "_original_op",
+        "_outputs",
+        "_type",
+    )
+
+    def __init__(
+        self,
+        node_def: Any,
+        g: Graph,
+        inputs: Sequence[Tensor] | None = None,
+        output_types: Sequence[Any] | None = None,
+        control_inputs: Sequence[Any] | None = None,
+        input_types: Sequence[Any] | None = None,
+        original_op: Operation | None = None,
+        op_def: Any = None,
+    ) -> None:
+        if not _VALID_OP_NAME.fullmatch(node_def.name):
+            raise ValueError(f"{node_def.name!r} is not a valid node name")
+        self._graph, self._name, self._type = g, node_def.name, node_def.op
+        self._attrs: dict[str, Any] = dict(node_def.attr)
+        self._device: str = node_def.device
+        self._inputs: tuple[Tensor, ...] = tuple(inputs or ())
+        self._control_inputs: tuple[Operation, ...] = tuple(_as_operation(c) for c in control_inputs or ())
+        self._outputs = tuple(Tensor(self, i, t) for i, t in enumerate(output_types or ()))
+        self._original_op = original_op
+        self._gradient_type: str = self._type
+        self._lines: tuple[tuple[CodeType, int], ...] = source.user_lines()
+        self._id = 0
+        for tensor in self._inputs:
+            if tensor._op._graph is not g:
+                raise ValueError(f"Tensor {tensor} must be from the same graph as operation {self._name!r}.")
+            tensor._consumers.append(self)
+
+    @property
+    def name(self) -> str:
+        """The name, unique in the graph."""
+        return self._name
+
+    @property
+    def type(self) -> str:
+        """The op type: `"MatMul"`."""
+        return self._type
+
+    @property
+    def graph(self) -> Graph:
+        """The graph this is part of."""
+        return self._graph
+
+    @property
+    def device(self) -> str:
+        """The device asked for, or `""`."""
+        return self._device
+
+    @property
+    def inputs(self) -> tuple[Tensor, ...]:
+        """The input tensors."""
+        return self._inputs
+
+    @property
+    def control_inputs(self) -> list[Operation]:
+        """Operations that must run before this one."""
+        return list(self._control_inputs)
+
+    @property
+    def outputs(self) -> list[Tensor]:
+        """The output tensors."""
+        return list(self._outputs)
+
+    def values(self) -> tuple[Tensor, ...]:
+        """The output tensors."""
+        return self._outputs
+
+    @property
+    def node_def(self) -> registry.NodeDef:
+        """This operation as a serialisable definition."""
+        inputs = [t.name if t._value_index else t._op._name for t in self._inputs]
+        inputs += [f"^{op._name}" for op in self._control_inputs]
+        return registry.NodeDef(self._name, self._type, tuple(inputs), self._device, dict(self._attrs))
+
+    @property
+    def op_def(self) -> Any:
+        """The registered definition of the op type, or None for a type flowc does not know."""
+        return registry.lookup(self._type)
+
+    def get_attr(self, name: str) -> Any:
+        """The attribute `name`; ValueError if the operation has none of that name."""
+        if name not in self._attrs:
+            raise ValueError(f"Operation {self._name!r} ({self._type}) has no attribute {name!r}.")
+        return self._attrs[name]
+
+    @property
+    def traceback(self) -> list[tuple[str, int, str, str]]:
+        """The user's lines that made this operation, outermost first: (file, line, function, text)."""
+        import linecache
+
+        lines = reversed(source.describe(self._lines))
+        return [(at.filename, at.lineno, at.function, linecache.getline(at.filename, at.lineno).strip()) for at in lines]
+
+    def source_line(self) -> str:
+        """The user's innermost line that made this operation, as `file:line`; empty if there is none."""
+        return str(source.describe(self._lines[:1])[0]) if self._lines else ""
+
+    def run(self, feed_dict: Mapping[Any, Any] | None = None, session: Any = None) -> None:
+        """Runs this operation in `session` or the default session."""
+        default_session("execute operation", self._graph, session).run(self, feed_dict)
+
+    def _set_device(self, device: Any) -> None:
+        self._device = device_lib.canonical(device)
+
+    def _add_control_inputs(self, ops: Iterable[Operation]) -> None:
+        self._control_inputs += tuple(op for op in ops if op not in self._control_inputs)
+        self._graph._version += 1
+
+    def __repr__(self) -> str:
+        return f"<tf.Operation {self._name!r} type={self._type}>"
+
+
+def _as_operation(element: Any) -> Operation:
+    if isinstance(element, Operation):
+        return element
+    op = getattr(element, "op", None)
+    if isinstance(op, Operation):
+        return op
+    raise TypeError(f"Control input must be an Operation, a Tensor, or a Variable: {element!r}")
+
+
+class Graph:
+    """A dataflow graph: its operations in the order they were made, their names, and the scopes in force."""
+
+    def __init__(self) -> None:
+        self._by_name: dict[str, Operation] = {}
+        self._names_in_use: dict[str, int] = {}
+        self._version = 0
+        self._finalized = False
+        self._collections: dict[str, list[Any]] = {}
+        self._name_stack = ""
+        self._device_functions: list[Callable[[Operation], str] | None] = []
+        self._control_stack: list[tuple[tuple[Operation, ...], set[Operation]]] = []
+        self._gradient_overrides: dict[str, str] = {}
+        self.seed: int | None = None
+        self.frozen_by: str | None = None
+
+    # -- making operations ---------------------------------------------------------------------------------------------
+
+    def create_op(
+        self,
+        op_type: str,
+        inputs: Sequence[Tensor],
+        dtypes: Sequence[Any],
+        input_types: Sequence[Any] | None = None,
+        name: str | None = None,
+        attrs: Mapping[str, Any] | None = None,
+        op_def: Any = None,
+        compute_shapes: bool = True,
+    ) -> Operation:
+        """Adds an operation and returns it. Users call the ops' own constructors instead.
+
+        Raises ValueError for shapes or attributes that the op type refuses; RuntimeError if the graph is finalized.
+        """
+        if self._finalized:
+            raise RuntimeError("Graph is finalized and cannot be modified.")
+        if name and name.endswith("/"):
+            name = name[:-1]  # a scope's own name, kept as it is
+        else:
+            name = self.unique_name(name or op_type)
+        definition = registry.NodeDef(name, op_type, (), "", dict(attrs or {}))
+        op = Operation(definition, self, inputs, dtypes, self._control_dependencies_for(inputs), input_types)
+        op._gradient_type = self._gradient_overrides.get(op_type, op_type)
+        if compute_shapes:
+            registry.set_shapes(op)
+        self._add(op)
+        self._place(op)
+        return op
+
+    def _place(self, op: Operation) -> None:
+        for function in reversed(self._device_functions):
+            if function is None:
+                break
+            op._set_device(function(op))
+
+    def _add(self, op: Operation) -> None:
+        self._version += 1
+        op._id = self._version
+        self._by_name[op._name] = op
+        for _, members in self._control_stack:
+            members.add(op)
+
+    def _control_dependencies_for(self, inputs: Sequence[Tensor]) -> list[Operation]:
+        """The enclosing scopes' control inputs, less those that a data input already stands behind."""
+        result: list[Operation] = []
+        for controls, members in self._control_stack:
+            if not any(t._op in members for t in inputs):
+                result += [op for op in controls if op not in result]
+        return result
+
+    def unique_name(self, name: str) -> str:
+        """`name` within the current scope, with `_1`, `_2`, … where it is taken; marks it as used."""
+        if self._name_stack:
+            name = f"{self._name_stack}/{name}"
+        count = self._names_in_use.get(name, 0)
+        self._names_in_use[name] = count + 1
+        if count == 0:
+            return name
+        unique = f"{name}_{count}"
+        while unique in self._names_in_use:
+            count += 1
+            unique = f"{name}_{count}"
+        self._names_in_use[name] = count + 1
+        self._names_in_use[unique] = 1
+        return unique
+
+    # -- scopes --------------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def as_default(self) -> Iterator[Graph]:
+        """In the with-block, this graph is the default graph of the thread."""
+        with default_graph.using(self):
+            yield self
+
+    @contextmanager
+    def name_scope(self, name: str | None) -> Iterator[str]:
+        """In the with-block, new names start with `name/`. A name ending in `/` re-enters that scope; None leaves all."""
+        if name and not _VALID_SCOPE.fullmatch(name):
+            raise ValueError(f"{name!r} is not a valid scope name")
+        before = self._name_stack
+        if not name:
+            self._name_stack = ""
+        elif name.endswith("/"):
+            self._name_stack = name[:-1]
+        else:
+            self._name_stack = self.unique_name(name)
+        try:
+            yield self._name_stack + "/" if self._name_stack else ""
+        finally:
+            self._name_stack = before
+
+    @contextmanager
+    def device(self, device_name_or_function: Any) -> Iterator[None]:
+        """In the with-block, new operations go to that device: a name such as `"/cpu:0"`, or a function of the op."""
+        self._device_functions.append(device_lib.merger(device_name_or_function))
+        try:
+            yield
+        finally:
+            self._device_functions.pop()
+
+    def get_default_device(self) -> Any:
+        """The name that `device` scopes give to new operations, or None."""
+        probe = Operation(registry.NodeDef("probe", "NoOp", (), "", {}), self)
+        self._place(probe)
+        return probe._device or None
+
+    @contextmanager
+    def control_dependencies(self, control_inputs: Iterable[Any] | None) -> Iterator[None]:
+        """In the with-block, new operations run after all of `control_inputs`; None lifts the enclosing blocks."""
+        before = self._control_stack
+        if control_inputs is None:
+            self._control_stack = []
+        else:
+            controls = tuple(self.as_graph_element(_unwrap(c)) for c in control_inputs)
+            ops = tuple(c if isinstance(c, Operation) else c.op for c in controls)
+            self._control_stack = [*before, (ops, set())]
+        try:
+            yield
+        finally:
+            self._control_stack = before
+
+    @contextmanager
+    def gradient_override_map(self, op_type_map: Mapping[str, str]) -> Iterator[None]:
+        """In the with-block, new operations of the given types use the gradient registered for other names."""
+        before = self._gradient_overrides
+        self._gradient_overrides = {**before, **op_type_map}
+        try:
+            yield
+        finally:
+            self._gradient_overrides = before
+
+    # -- collections ---------------------------------------------------------------------------------------------------
+
+    def add_to_collection(self, name: str, value: Any) -> None:
+        """Appends `value` to the collection `name`."""
+        if self._finalized:
+            raise RuntimeError("Graph is finalized and cannot be modified.")
+        self._collections.setdefault(name, []).append(value)
+
+    def get_collection(self, name: str, scope: str | None = None) -> list[Any]:
+        """The collection `name`, or those of its items whose names start with `scope`."""
+        items = self._collections.get(name, [])
+        return [item for item in items if scope is None or getattr(item, "name", "").startswith(scope)]
+
+    # -- looking things up ---------------------------------------------------------------------------------------------
+
+    def get_operations(self) -> list[Operation]:
+        """All operations, in the order they were made."""
+        return list(self._by_name.values())
+
+    def get_operation_by_name(self, name: str) -> Operation:
+        """The operation of that name; KeyError if there is none."""
+        if not isinstance(name, str):
+            raise TypeError(f"Operation names are strings (or similar), not {type(name).__name__}.")
+        op: Operation = self.as_graph_element(name, allow_tensor=False)
+        return op
+
+    def get_tensor_by_name(self, name: str) -> Tensor:
+        """The tensor of that name (`"add:0"`); KeyError if there is none."""
+        if not isinstance(name, str):
+            raise TypeError(f"Tensor names are strings (or similar), not {type(name).__name__}.")
+        tensor: Tensor = self.as_graph_element(name, allow_operation=False)
+        return tensor
+
+    def as_graph_element(self, obj: Any, allow_tensor: bool = True, allow_operation: bool = True) -> Any:
+        """The tensor or operation that `obj` (either, its name, or a Variable) stands for in this graph.
+
+        Raises TypeError for other objects, ValueError if it is of another graph or badly named, KeyError if not found.
+        """
+        kinds = " or ".join(["Tensor"] * allow_tensor + ["Operation"] * allow_operation)
+        obj = _unwrap(obj)
+        if isinstance(obj, str):
+            return self._element_by_name(obj, allow_tensor, allow_operation)
+        if (isinstance(obj, Tensor) and allow_tensor) or (isinstance(obj, Operation) and allow_operation):
+            if obj.graph is not self:
+                kind = "Tensor" if isinstance(obj, Tensor) else "Operation"
+                raise ValueError(f"{kind} {obj} is not an element of this graph.")
+            return obj
+        raise TypeError(f"Can not convert a {type(obj).__name__} into a {kinds}.")
+
+    def _element_by_name(self, name: str, allow_tensor: bool, allow_operation: bool) -> Any:
+        op_name, colon, index = name.partition(":")
+        op = self._by_name.get(op_name)
+        if colon and allow_tensor:
+            if not index.isdigit():
+                raise ValueError(f'The name {name!r} looks like a Tensor name, but is not a valid one: "<op>:<output>".')
+            if op is None or int(index) >= len(op._outputs):
+                raise KeyError(f"The name {name!r} refers to a Tensor which does not exist in the graph.")
+            return op._outputs[int(index)]
+        if not allow_operation:
+            hint = f' Tensor names must be of the form "<op_name>:<output_index>"; did you mean "{name}:0"?'
+            raise ValueError(f"The name {name!r} does not refer to a Tensor.{hint}")
+        if op is None or colon:
+            raise KeyError(f"The name {name!r} refers to an Operation not in the graph.")
+        return op
+
+    # -- state ---------------------------------------------------------------------------------------------------------
+
+    @property
+    def version(self) -> int:
+        """A number that grows with every operation added."""
+        return self._version
+
+    @property
+    def graph_def_version(self) -> int:
+        """The version of the GraphDef format that `as_graph_def` writes."""
+        return registry.GRAPH_DEF_VERSION
+
+    @property
+    def finalized(self) -> bool:
+        """Whether the graph may no longer be changed."""
+        return self._finalized
+
+    def finalize(self) -> None:
+        """Makes the graph read-only: adding an operation raises RuntimeError from here on."""
+        self._finalized = True
+
+    def as_graph_def(self, from_version: int | None = None) -> registry.GraphDef:
+        """The operations (those added after `from_version`) as a serialisable definition."""
+        ops = (op for op in self._by_name.values() if from_version is None or op._id > from_version)
+        return registry.GraphDef(tuple(op.node_def for op in ops))
+
+
+def _unwrap(obj: Any) -> Any:
+    """What stands for `obj` in a graph: a Variable's tensor, an IndexedSlices' op, or `obj` itself."""
+    convert = getattr(obj, "_as_graph_element", None)
+    return obj if convert is None else convert()
+
+
+default_graph.factory = Graph

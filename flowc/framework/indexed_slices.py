@@ -1,0 +1,114 @@
+"""Sparse gradients: rows of a tensor whose other rows are zero."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+from flowc.framework.constant_value import constant_value
+from flowc.framework.convert import convert_to_tensor, register_tensor_conversion_function
+from flowc.framework.dtypes import DType
+from flowc.framework.graph import Graph, Operation, Tensor
+
+__all__ = ["IndexedSlices", "convert_to_tensor_or_indexed_slices"]
+
+_LARGE = 100_000_000  # elements of a dense tensor that are worth a warning
+
+
+class IndexedSlices:
+    """Some rows of a tensor, as the gradient of `gather` has: `dense[indices[i], ...] += values[i, ...]`.
+
+    values: a tensor of shape [n, d1, …]; indices: an int32 or int64 tensor of shape [n], in which an index may repeat
+    (its rows add up); dense_shape: an int32 or int64 tensor holding the dense tensor's shape [d0, d1, …], or None.
+    Given where a dense tensor is expected, it is converted to one.
+    """
+
+    def __init__(self, values: Tensor, indices: Tensor, dense_shape: Tensor | None = None) -> None:
+        for part in (indices, dense_shape):
+            if part is not None and part.graph is not values.graph:
+                raise ValueError(f"{part} is not from the same graph as {values}.")
+        self._values, self._indices, self._dense_shape = values, indices, dense_shape
+
+    @property
+    def values(self) -> Tensor:
+        """The rows, shape [n, d1, …]."""
+        return self._values
+
+    @property
+    def indices(self) -> Tensor:
+        """Which row of the dense tensor each one is, shape [n]."""
+        return self._indices
+
+    @property
+    def dense_shape(self) -> Tensor | None:
+        """The dense tensor's shape as a tensor, or None if it is not known."""
+        return self._dense_shape
+
+    @property
+    def name(self) -> str:
+        """The name of `values`."""
+        return self._values.name
+
+    @property
+    def dtype(self) -> DType:
+        """The type of the elements."""
+        return self._values.dtype
+
+    @property
+    def device(self) -> str:
+        """The device of `values`."""
+        return self._values.device
+
+    @property
+    def op(self) -> Operation:
+        """The operation that computes `values`."""
+        return self._values.op
+
+    @property
+    def graph(self) -> Graph:
+        """The graph of the tensors."""
+        return self._values.graph
+
+    def __repr__(self) -> str:
+        shape = "" if self._dense_shape is None else f", dense_shape={self._dense_shape}"
+        return f"IndexedSlices(indices={self._indices}, values={self._values}{shape})"
+
+
+def convert_to_tensor_or_indexed_slices(
+    value: Any, dtype: Any = None, name: str | None = None, as_ref: bool = False
+) -> Tensor | IndexedSlices:
+    """`value` as a tensor, or itself if it is an IndexedSlices; TypeError if it has another type than `dtype`."""
+    if not isinstance(value, IndexedSlices):
+        return convert_to_tensor(value, dtype, name, as_ref)
+    if dtype is not None and not value.dtype.is_compatible_with(dtype):
+        raise TypeError(f"Tensor conversion requested dtype {dtype} for IndexedSlices with dtype {value.dtype.name}")
+    return value
+
+
+def _to_dense(value: Any, dtype: DType | None, name: str | None, as_ref: bool) -> Tensor:
+    from flowc.ops import array_ops, segment_ops, slicing_ops  # they use IndexedSlices themselves
+
+    slices: IndexedSlices = value
+    if slices.dense_shape is None:
+        raise ValueError(f"Tensor conversion requested for IndexedSlices without dense_shape: {slices!r}")
+    shape = constant_value(slices.dense_shape)
+    if shape is None:
+        rows: Any = array_ops.squeeze(slicing_ops.slice(slices.dense_shape, [0], [1]), [0])
+    else:
+        _warn_if_large(shape.tolist())
+        rows = int(shape[0])
+    return segment_ops.unsorted_segment_sum(slices.values, slices.indices, rows, name=name)
+
+
+def _warn_if_large(shape: list[int]) -> None:
+    size = 1
+    for dimension in shape:
+        size *= dimension
+    if size >= _LARGE:
+        warnings.warn(
+            f"Converting sparse IndexedSlices to a dense Tensor with {size} elements. This may use much memory.",
+            stacklevel=2,
+        )
+
+
+register_tensor_conversion_function(IndexedSlices, _to_dense)

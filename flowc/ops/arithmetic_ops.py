@@ -1,0 +1,285 @@
+"""Arithmetic of two tensors that broadcast as in NumPy: add, sub, mul, div, mod, pow, maximum, minimum; sums of many."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from flowc.framework import shape_rules
+from flowc.framework.convert import convert_to_tensor
+from flowc.framework.dtypes import NUMERIC, ORDERED, DType, as_dtype, float32, float64, int8, int16, int32, int64, uint8, uint16
+from flowc.framework.graph import Tensor
+from flowc.framework.registry import apply, define, gradient, not_differentiable
+from flowc.framework.scopes import op_scope
+from flowc.framework.shapes import as_shape
+from flowc.ops.array_ops import cast, ones_like, reshape, shape_of, zeros_like
+from flowc.ops.reduction_ops import conjugate, reduce_sum
+
+__all__ = [
+    "accumulate_n",
+    "add",
+    "add_n",
+    "div",
+    "divide",
+    "floordiv",
+    "maximum",
+    "minimum",
+    "mod",
+    "mul",
+    "multiply",
+    "pow",
+    "squared_difference",
+    "sub",
+    "subtract",
+    "truediv",
+]
+
+# -- what the gradients share ------------------------------------------------------------------------------------------
+
+
+def unbroadcast(op: Any, grad_x: Any, grad_y: Any) -> tuple[Any, Any]:
+    """Gradients that have the shape of a binary op's output, summed to those of its two inputs. None stays None."""
+    x, y = op.inputs
+    if x.get_shape() == y.get_shape() and x.get_shape().is_fully_defined():
+        return grad_x, grad_y
+    axes_x, axes_y = apply("BroadcastGradientAxes", [x, y])
+    return _summed(grad_x, x, axes_x), _summed(grad_y, y, axes_y)
+
+
+def _summed(grad: Any, target: Any, axes: Any) -> Any:
+    """`grad` summed over `axes`, in the shape of `target`."""
+    from flowc.framework.constant_value import constant_value
+
+    if grad is None:
+        return None
+    known_axes = constant_value(axes)
+    if known_axes is not None and known_axes.size == 0:
+        return grad
+    rank, target_rank = grad.get_shape().ndims, target.get_shape().ndims
+    if known_axes is not None and rank is not None and target_rank is not None:
+        if known_axes.tolist() == list(range(rank - target_rank)):
+            return reduce_sum(grad, known_axes)
+        if rank == target_rank:
+            return reduce_sum(grad, known_axes, keep_dims=True)
+    total = reduce_sum(grad, axes if known_axes is None else known_axes)
+    return reshape(total, shape_of(target))
+
+
+# -- add, sub, mul -----------------------------------------------------------------------------------------------------
+
+define("Add", shape=shape_rules.broadcast, allowed=NUMERIC)
+
+
+def add(x: Any, y: Any, name: str | None = None) -> Tensor:
+    """x + y."""
+    result: Tensor = apply("Add", [x, y], name=name)
+    return result
+
+
+@gradient("Add")
+def _add_grad(op: Any, grad: Any) -> Any:
+    return unbroadcast(op, grad, grad)
+
+
+define("Sub", shape=shape_rules.broadcast, allowed=NUMERIC)
+
+
+def sub(x: Any, y: Any, name: str | None = None) -> Tensor:
+    """x - y."""
+    result: Tensor = apply("Sub", [x, y], name=name)
+    return result
+
+
+@gradient("Sub")
+def _sub_grad(op: Any, grad: Any) -> Any:
+    return unbroadcast(op, grad, -grad)
+
+
+define("Mul", shape=shape_rules.broadcast, allowed=NUMERIC)
+
+
+def mul(x: Any, y: Any, name: str | None = None) -> Tensor:
+    """x · y, element by element."""
+    result: Tensor = apply("Mul", [x, y], name=name)
+    return result
+
+
+@gradient("Mul")
+def _mul_grad(op: Any, grad: Any) -> Any:
+    x, y = op.inputs
+    return unbroadcast(op, grad * conjugate(y), grad * conjugate(x))
+
+
+# -- division ----------------------------------------------------------------------------------------------------------
+
+define("Div", shape=shape_rules.broadcast, allowed=NUMERIC)
+
+
+def div(x: Any, y: Any, name: str | None = None) -> Tensor:
+    """x / y. Of ints, truncated towards zero as in C; a division of ints by 0 fails the run with InvalidArgumentError."""
+    result: Tensor = apply("Div", [x, y], name=name)
+    return result
+
+
+@gradient("Div")
+def _div_grad(op: Any, grad: Any) -> Any:
+    x, y = op.inputs
+    quotient = grad / conjugate(y)
+    return unbroadcast(op, quotient, -quotient * conjugate(op.outputs[0]))
+
+
+_QUOTIENT_OF: dict[DType, DType] = {
+    **dict.fromkeys((int8, int16, uint8, uint16), float32),
+    **dict.fromkeys((int32, int64), float64),
+}
+
+
+def truediv(x: Any, y: Any, name: str | None = None) -> Tensor:
+    """x / y, which of ints is a float: float32 for 8 and 16 bits, float64 for 32 and 64 (Python 3's `/`)."""
+    with op_scope([x, y], name, "truediv") as scope:
+        x, y = _of_one_type(x, y)
+        quotient = _QUOTIENT_OF.get(x.dtype.base_dtype, x.dtype.base_dtype)
+        return div(cast(x, quotient), cast(y, quotient), scope)
+
+
+divide = truediv
+
+
+def floordiv(x: Any, y: Any, name: str | None = None) -> Tensor:
+    """floor(x / y) of floats; of ints, x / y truncated towards zero (C's division, as in the 0.6 API)."""
+    with op_scope([x, y], name, "floordiv") as scope:
+        x, y = _of_one_type(x, y)
+        if x.dtype.is_floating:
+            result: Tensor = apply("Floor", [div(x, y)], name=scope)
+            return result
+        return div(x, y, scope)
+
+
+def _of_one_type(x: Any, y: Any) -> tuple[Tensor, Tensor]:
+    """Both as tensors; one that is a Python value takes the other's type. TypeError if they differ."""
+    from flowc.framework.registry import convert_inputs, lookup
+
+    definition = lookup("Div")
+    assert definition is not None
+    x, y = convert_inputs(definition, [x, y])
+    if x.dtype.base_dtype is not y.dtype.base_dtype:
+        raise TypeError(f"x and y must have the same dtype, got {x.dtype.base_dtype.name} and {y.dtype.base_dtype.name}.")
+    return x, y
+
+
+define("Mod", shape=shape_rules.broadcast, allowed=ORDERED)
+
+
+def mod(x: Any, y: Any, name: str | None = None) -> Tensor:
+    """The remainder of x / y with the sign of `x`, as C's % and fmod. Of ints, `y` = 0 fails the run."""
+    result: Tensor = apply("Mod", [x, y], name=name)
+    return result
+
+
+@gradient("Mod")
+def _mod_grad(op: Any, grad: Any) -> Any:
+    """x - y · trunc(x / y): the truncated quotient is constant almost everywhere."""
+    x, y = op.inputs
+    return unbroadcast(op, grad, grad * ((op.outputs[0] - x) / y))
+
+
+# -- pow ---------------------------------------------------------------------------------------------------------------
+
+define("Pow", shape=shape_rules.broadcast, allowed=NUMERIC)
+
+
+def pow(x: Any, y: Any, name: str | None = None) -> Tensor:
+    """x to the power y."""
+    result: Tensor = apply("Pow", [x, y], name=name)
+    return result
+
+
+@gradient("Pow")
+def _pow_grad(op: Any, grad: Any) -> Any:
+    """d/dx = y · x^(y-1); d/dy = x^y · log x, with 0 for the logarithm where it has no real value."""
+    x, y = op.inputs
+    has_log = apply("NotEqual" if x.dtype.is_complex else "Greater", [x, 0])
+    log_x = apply("Log", [apply("Select", [has_log, x, ones_like(x)])])
+    grad_x = grad * conjugate(y * pow(x, y - 1))
+    return unbroadcast(op, grad_x, grad * conjugate(op.outputs[0] * log_x))
+
+
+# -- maximum and minimum -----------------------------------------------------------------------------------------------
+
+define("Maximum", shape=shape_rules.broadcast, allowed=ORDERED)
+
+
+def maximum(x: Any, y: Any, name: str | None = None) -> Tensor:
+    """The greater of x and y, element by element; NaN where either is NaN."""
+    result: Tensor = apply("Maximum", [x, y], name=name)
+    return result
+
+
+@gradient("Maximum")
+def _maximum_grad(op: Any, grad: Any) -> Any:
+    return _chosen_grad(op, grad, "GreaterEqual")
+
+
+define("Minimum", shape=shape_rules.broadcast, allowed=ORDERED)
+
+
+def minimum(x: Any, y: Any, name: str | None = None) -> Tensor:
+    """The lesser of x and y, element by element; NaN where either is NaN."""
+    result: Tensor = apply("Minimum", [x, y], name=name)
+    return result
+
+
+@gradient("Minimum")
+def _minimum_grad(op: Any, grad: Any) -> Any:
+    return _chosen_grad(op, grad, "LessEqual")
+
+
+def _chosen_grad(op: Any, grad: Any, comparison: str) -> Any:
+    """The gradient goes to the input that was chosen; to `x` where they are equal."""
+    x, y = op.inputs
+    chosen, zero = apply(comparison, [x, y]), zeros_like(grad)
+    return unbroadcast(op, apply("Select", [chosen, grad, zero]), apply("Select", [chosen, zero, grad]))
+
+
+# -- composites --------------------------------------------------------------------------------------------------------
+
+
+def squared_difference(x: Any, y: Any, name: str | None = None) -> Tensor:
+    """(x - y)²."""
+    with op_scope([x, y], name, "SquaredDifference") as scope:
+        result: Tensor = apply("Square", [sub(x, y)], name=scope)
+        return result
+
+
+# -- sums of many ------------------------------------------------------------------------------------------------------
+
+define("AddN", shape=shape_rules.merged, allowed=NUMERIC, inputs="inputs")
+
+
+def add_n(inputs: Sequence[Any], name: str | None = None) -> Tensor:
+    """The sum of a list of tensors of one shape and type. ValueError if it is empty."""
+    values = list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
+    if not values:
+        raise ValueError("inputs must be a list of at least one Tensor with the same dtype and shape")
+    result: Tensor = apply("AddN", values, name=name)
+    return result
+
+
+@gradient("AddN")
+def _add_n_grad(op: Any, grad: Any) -> Any:
+    return [grad] * len(op.inputs)
+
+
+def accumulate_n(
+    inputs: Sequence[Any], shape: Any = None, tensor_dtype: Any = None, name: str | None = None
+) -> Tensor:
+    """The sum of a list of tensors, as `add_n`; `shape` and `tensor_dtype`, if given, are what they must have."""
+    total = add_n(inputs, name or "AccumulateN")
+    if tensor_dtype is not None and as_dtype(tensor_dtype) != total.dtype:
+        raise TypeError(f"The inputs have type {total.dtype.name}, not {as_dtype(tensor_dtype).name}")
+    total.set_shape(as_shape(shape))
+    return total
+
+
+subtract = sub
+multiply = mul

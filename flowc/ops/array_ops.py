@@ -1,0 +1,368 @@
+"""Shapes and types of tensors: shape, reshape, squeeze, expand_dims, transpose, broadcast_to, cast, identity."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from flowc.framework import shape_rules
+from flowc.framework.convert import constant, convert_to_tensor
+from flowc.framework.dtypes import ANY, BOOL, INDEX, NUMERIC, DType, as_dtype, float32, float64, int32, int64
+from flowc.framework.graph import Tensor
+from flowc.framework.registry import ShapeContext, apply, define, gradient, not_differentiable
+from flowc.framework.scopes import op_scope
+from flowc.framework.shape_rules import SCALAR, UNKNOWN, Shapes, Sizes
+from flowc.framework.shapes import TensorShape, broadcast_shapes, unknown_shape
+
+__all__ = [
+    "broadcast_to",
+    "cast",
+    "expand_dims",
+    "identity",
+    "invert_permutation",
+    "ones_like",
+    "rank",
+    "reshape",
+    "shape",
+    "size",
+    "squeeze",
+    "stop_gradient",
+    "to_double",
+    "to_float",
+    "to_int32",
+    "to_int64",
+    "transpose",
+    "zeros_like",
+]
+
+# -- identity ----------------------------------------------------------------------------------------------------------
+
+define("Identity", shape=shape_rules.unchanged, allowed=ANY, inputs="input")
+
+
+def identity(input: Any, name: str | None = None) -> Tensor:
+    """A tensor with the same value as `input`."""
+    result: Tensor = apply("Identity", [input], name=name)
+    return result
+
+
+@gradient("Identity")
+def _identity_grad(op: Any, grad: Any) -> Any:
+    return grad
+
+
+define("StopGradient", shape=shape_rules.unchanged, allowed=ANY, inputs="input")
+
+
+def stop_gradient(input: Any, name: str | None = None) -> Tensor:
+    """`input`, which `tf.gradients` takes for a constant."""
+    result: Tensor = apply("StopGradient", [input], name=name)
+    return result
+
+
+not_differentiable("StopGradient")
+
+# -- what a shape is ---------------------------------------------------------------------------------------------------
+
+
+def _vector_of_rank(ctx: ShapeContext) -> Shapes:
+    return (TensorShape((ctx.shapes[0].ndims,)),)
+
+
+define("Shape", shape=_vector_of_rank, allowed=ANY, result=int32, inputs="input")
+
+
+def shape(input: Any, name: str | None = None) -> Tensor:
+    """The shape of `input`: int32[rank]."""
+    result: Tensor = apply("Shape", [input], name=name)
+    return result
+
+
+define("Size", shape=shape_rules.scalar, allowed=ANY, result=int32, inputs="input")
+
+
+def size(input: Any, name: str | None = None) -> Tensor:
+    """The number of elements of `input`: an int32 scalar."""
+    result: Tensor = apply("Size", [input], name=name)
+    return result
+
+
+define("Rank", shape=shape_rules.scalar, allowed=ANY, result=int32, inputs="input")
+
+
+def rank(input: Any, name: str | None = None) -> Tensor:
+    """The number of dimensions of `input`: an int32 scalar."""
+    result: Tensor = apply("Rank", [input], name=name)
+    return result
+
+
+not_differentiable("Shape", "Size", "Rank")
+
+# -- reshape -----------------------------------------------------------------------------------------------------------
+
+
+def _reshaped(ctx: ShapeContext) -> Shapes:
+    given = ctx.shapes[0]
+    wanted = ctx.value(1)
+    if wanted is None:
+        return (unknown_shape(shape_rules.vector_length(ctx, 1)),)
+    if wanted.ndim != 1:
+        raise ValueError(f"A shape must be a vector of sizes, not {wanted.tolist()}")
+    sizes = wanted.tolist()
+    free = [i for i, d in enumerate(sizes) if d < 0]
+    if len(free) > 1 or any(d < -1 for d in sizes):
+        raise ValueError(f"At most one size may be -1, and none less: {sizes}")
+    total = given.num_elements()
+    fixed = int(np.prod([d for d in sizes if d >= 0], dtype=np.int64))
+    if not free:
+        if total is not None and total != fixed:
+            raise ValueError(f"Cannot reshape a tensor with {total} elements to shape {sizes} ({fixed} elements)")
+    elif total is None:
+        sizes[free[0]] = None
+    elif fixed == 0 or total % fixed:
+        raise ValueError(f"Cannot reshape a tensor with {total} elements to shape {sizes}")
+    else:
+        sizes[free[0]] = total // fixed
+    return (TensorShape(tuple(sizes)),)
+
+
+define("Reshape", shape=_reshaped, allowed=(ANY, INDEX), inputs="tensor shape")
+
+
+def reshape(tensor: Any, shape: Any, name: str | None = None) -> Tensor:
+    """The elements of `tensor`, in the same order, in another shape; one size may be -1: what is left.
+
+    Raises ValueError if the number of elements differs.
+    """
+    result: Tensor = apply("Reshape", [tensor, shape], name=name)
+    return result
+
+
+@gradient("Reshape")
+def _reshape_grad(op: Any, grad: Any) -> Any:
+    return reshape(grad, shape_of(op.inputs[0])), None
+
+
+def shape_of(tensor: Tensor) -> Any:
+    """The shape of `tensor` for use as an input: its sizes where they are all known, else a `Shape` op."""
+    sizes = shape_rules.known(tensor.get_shape())
+    return shape(tensor) if sizes is None else constant(np.array(sizes, np.int32))
+
+
+# -- dimensions of size 1 ----------------------------------------------------------------------------------------------
+
+
+def _expanded(ctx: ShapeContext) -> Shapes:
+    sizes = ctx.shapes[0].tuple
+    at = ctx.value(1)
+    if sizes is None:
+        return (UNKNOWN,)
+    if at is None:
+        return (unknown_shape(len(sizes) + 1),)
+    axis = shape_rules.axis_of(int(at.reshape(())), len(sizes) + 1, "dim")
+    return (TensorShape((*sizes[:axis], 1, *sizes[axis:])),)
+
+
+define("ExpandDims", shape=_expanded, allowed=(ANY, INDEX), inputs="input dim")
+
+
+def expand_dims(input: Any, dim: Any, name: str | None = None) -> Tensor:
+    """`input` with a dimension of size 1 put in before dimension `dim`; -1 puts it last."""
+    result: Tensor = apply("ExpandDims", [input, dim], name=name)
+    return result
+
+
+def _squeezed(ctx: ShapeContext) -> Shapes:
+    sizes = ctx.shapes[0].tuple
+    if sizes is None:
+        return (UNKNOWN,)
+    dims = [shape_rules.axis_of(d, len(sizes), "squeeze_dims") for d in ctx.attrs["squeeze_dims"]]
+    for dim in dims:
+        if sizes[dim] not in (1, None):
+            raise ValueError(f"Cannot squeeze dimension {dim}: its size is {sizes[dim]}, not 1")
+    if not dims:
+        return (UNKNOWN if None in sizes else TensorShape(tuple(d for d in sizes if d != 1)),)
+    return (TensorShape(tuple(d for i, d in enumerate(sizes) if i not in dims)),)
+
+
+define("Squeeze", shape=_squeezed, allowed=ANY, inputs="input")
+
+
+def squeeze(input: Any, squeeze_dims: Any = None, name: str | None = None) -> Tensor:
+    """`input` without its dimensions of size 1, or without those of `squeeze_dims`, a list."""
+    dims = [squeeze_dims] if isinstance(squeeze_dims, int) else list(squeeze_dims or [])
+    result: Tensor = apply("Squeeze", [input], {"squeeze_dims": dims}, name)
+    return result
+
+
+@gradient("ExpandDims")
+def _expand_dims_grad(op: Any, grad: Any) -> Any:
+    return reshape(grad, shape_of(op.inputs[0])), None
+
+
+@gradient("Squeeze")
+def _squeeze_grad(op: Any, grad: Any) -> Any:
+    return reshape(grad, shape_of(op.inputs[0]))
+
+
+# -- transpose ---------------------------------------------------------------------------------------------------------
+
+
+def _transposed(ctx: ShapeContext) -> Shapes:
+    sizes = ctx.shapes[0].tuple
+    perm = ctx.value(1)
+    if perm is None:
+        length = shape_rules.vector_length(ctx, 1)
+        ndims = length if sizes is None else len(sizes)
+        return (unknown_shape(ndims),)
+    order = perm.tolist()
+    if sizes is None:
+        return (unknown_shape(len(order)),)
+    if sorted(order) != list(range(len(sizes))):
+        raise ValueError(f"perm {order} is not a permutation of the {len(sizes)} dimensions")
+    return (TensorShape(tuple(sizes[i] for i in order)),)
+
+
+define("Transpose", shape=_transposed, allowed=(ANY, INDEX), inputs="x perm")
+
+
+def transpose(a: Any, perm: Any = None, name: str = "transpose") -> Tensor:
+    """`a` with its dimensions in the order `perm`: dimension i of the result is dimension perm[i] of `a`.
+
+    By default the order is reversed, which is the transpose of a matrix.
+    """
+    if perm is None:
+        a = convert_to_tensor(a)
+        ndims = a.get_shape().ndims
+        with op_scope([a], name, "transpose") as name:
+            perm = list(range(ndims))[::-1] if ndims is not None else apply("Range", [rank(a) - 1, -1, -1])
+            return transpose(a, perm, name)
+    result: Tensor = apply("Transpose", [a, perm], name=name or "transpose")
+    return result
+
+
+@gradient("Transpose")
+def _transpose_grad(op: Any, grad: Any) -> Any:
+    return transpose(grad, invert_permutation(op.inputs[1])), None
+
+
+define("InvertPermutation", shape=shape_rules.unchanged, allowed=INDEX)
+
+
+def invert_permutation(x: Any, name: str | None = None) -> Tensor:
+    """The inverse y of a permutation of 0 … n-1: y[x[i]] = i. `x` is an int vector."""
+    result: Tensor = apply("InvertPermutation", [x], name=name)
+    return result
+
+
+not_differentiable("InvertPermutation")
+
+# -- broadcasting ------------------------------------------------------------------------------------------------------
+
+
+def _broadcast_to(ctx: ShapeContext) -> Shapes:
+    target = shape_rules.shape_from_value(ctx, 1)
+    if broadcast_shapes(ctx.shapes[0], target).ndims not in (None, target.ndims):
+        raise ValueError(f"Shape {ctx.shapes[0]} does not broadcast to {target}")
+    for own, wanted in zip(reversed(ctx.shapes[0].tuple or ()), reversed(target.tuple or ()), strict=False):
+        if wanted == 1 and own not in (1, None):
+            raise ValueError(f"Shape {ctx.shapes[0]} does not broadcast to {target}")
+    return (target,)
+
+
+define("BroadcastTo", shape=_broadcast_to, allowed=(ANY, INDEX), inputs="input shape")
+
+
+def broadcast_to(input: Any, shape: Any, name: str | None = None) -> Tensor:
+    """`input` repeated along its dimensions of size 1, and along new ones in front, to the given shape."""
+    result: Tensor = apply("BroadcastTo", [input, shape], name=name)
+    return result
+
+
+def _axes_vectors(ctx: ShapeContext) -> Shapes:
+    from flowc.framework.constant_value import values_from_shapes
+
+    known = values_from_shapes("BroadcastGradientAxes", ctx.attrs, [s.tuple for s in ctx.shapes]) or ()
+    return [TensorShape((None if axes is None else len(axes),)) for axes in known]
+
+
+# For each of two tensors, the axes along which a binary op repeats it: those to sum its gradient over. The values depend
+# on the shapes only (`flowc.framework.constant_value`), so the op is never run.
+define("BroadcastGradientAxes", shape=_axes_vectors, allowed=(ANY,), result=lambda types, attrs: [int32, int32])
+not_differentiable("BroadcastGradientAxes")
+
+# -- like another tensor -----------------------------------------------------------------------------------------------
+
+define("ZerosLike", shape=shape_rules.unchanged, allowed=NUMERIC | BOOL)
+not_differentiable("ZerosLike")
+
+
+def zeros_like(tensor: Any, dtype: Any = None, name: str | None = None) -> Tensor:
+    """Zeros of the shape of `tensor`, and of its type unless `dtype` is given."""
+    tensor = convert_to_tensor(tensor)
+    if dtype is None or as_dtype(dtype).base_dtype is tensor.dtype.base_dtype:
+        result: Tensor = apply("ZerosLike", [tensor], name=name or "zeros_like")
+        return result
+    return _filled_like(tensor, 0, as_dtype(dtype), name or "zeros_like")
+
+
+def ones_like(tensor: Any, dtype: Any = None, name: str | None = None) -> Tensor:
+    """Ones of the shape of `tensor`, and of its type unless `dtype` is given."""
+    tensor = convert_to_tensor(tensor)
+    return _filled_like(tensor, 1, tensor.dtype if dtype is None else as_dtype(dtype), name or "ones_like")
+
+
+def _filled_like(tensor: Tensor, value: int, dtype: DType, name: str) -> Tensor:
+    with op_scope([tensor], name) as scope:
+        element = np.array(value, dtype.as_numpy_dtype)
+        result: Tensor = apply("Fill", [shape_of(tensor), element], name=scope)
+        return result
+
+
+# -- cast --------------------------------------------------------------------------------------------------------------
+
+define(
+    "Cast", shape=shape_rules.unchanged, allowed=NUMERIC | BOOL, result=lambda types, attrs: [attrs["DstT"]], inputs="x"
+)
+
+
+def cast(x: Any, dtype: Any, name: str | None = None) -> Tensor:
+    """`x` converted to `dtype`, as C does it: floats are truncated to ints, anything but zero is True.
+
+    `x` itself if it has that type already.
+    """
+    x = convert_to_tensor(x, name="x")
+    target, source = as_dtype(dtype).base_dtype, x.dtype.base_dtype
+    if source is target:
+        return x
+    result: Tensor = apply("Cast", [x], {"SrcT": source, "DstT": target}, name)
+    return result
+
+
+@gradient("Cast")
+def _cast_grad(op: Any, grad: Any) -> Any:
+    source, target = op.get_attr("SrcT"), op.get_attr("DstT")
+    if not (source.is_floating or source.is_complex) or not (target.is_floating or target.is_complex):
+        return None
+    return cast(grad, source)
+
+
+def to_float(x: Any, name: str = "ToFloat") -> Tensor:
+    """`x` as float32."""
+    return cast(x, float32, name)
+
+
+def to_double(x: Any, name: str = "ToDouble") -> Tensor:
+    """`x` as float64."""
+    return cast(x, float64, name)
+
+
+def to_int32(x: Any, name: str = "ToInt32") -> Tensor:
+    """`x` as int32."""
+    return cast(x, int32, name)
+
+
+def to_int64(x: Any, name: str = "ToInt64") -> Tensor:
+    """`x` as int64."""
+    return cast(x, int64, name)

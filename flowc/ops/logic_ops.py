@@ -1,0 +1,157 @@
+"""Comparisons, logic, and the choice between two tensors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flowc.framework import shape_rules
+from flowc.framework.dtypes import ANY, BOOL, NUMERIC, ORDERED, bool_
+from flowc.framework.graph import Tensor
+from flowc.framework.registry import ShapeContext, apply, define, gradient, not_differentiable
+from flowc.framework.scopes import op_scope
+from flowc.framework.shape_rules import Shapes
+from flowc.framework.shapes import TensorShape
+from flowc.ops.array_ops import zeros_like
+
+__all__ = [
+    "equal",
+    "greater",
+    "greater_equal",
+    "less",
+    "less_equal",
+    "logical_and",
+    "logical_not",
+    "logical_or",
+    "logical_xor",
+    "not_equal",
+    "select",
+]
+
+# -- comparisons -------------------------------------------------------------------------------------------------------
+
+define("Equal", shape=shape_rules.broadcast, allowed=NUMERIC | BOOL, result=bool_)
+
+
+def equal(x: Any, y: Any, name: str | None = None) -> Tensor:
+    """x == y, element by element: bool. NaN equals nothing."""
+    result: Tensor = apply("Equal", [x, y], name=name)
+    return result
+
+
+define("NotEqual", shape=shape_rules.broadcast, allowed=NUMERIC | BOOL, result=bool_)
+
+
+def not_equal(x: Any, y: Any, name: str | None = None) -> Tensor:
+    """x != y, element by element: bool."""
+    result: Tensor = apply("NotEqual", [x, y], name=name)
+    return result
+
+
+define("Less", shape=shape_rules.broadcast, allowed=ORDERED, result=bool_)
+
+
+def less(x: Any, y: Any, name: str | None = None) -> Tensor:
+    """x < y, element by element: bool."""
+    result: Tensor = apply("Less", [x, y], name=name)
+    return result
+
+
+define("LessEqual", shape=shape_rules.broadcast, allowed=ORDERED, result=bool_)
+
+
+def less_equal(x: Any, y: Any, name: str | None = None) -> Tensor:
+    """x <= y, element by element: bool."""
+    result: Tensor = apply("LessEqual", [x, y], name=name)
+    return result
+
+
+define("Greater", shape=shape_rules.broadcast, allowed=ORDERED, result=bool_)
+
+
+def greater(x: Any, y: Any, name: str | None = None) -> Tensor:
+    """x > y, element by element: bool."""
+    result: Tensor = apply("Greater", [x, y], name=name)
+    return result
+
+
+define("GreaterEqual", shape=shape_rules.broadcast, allowed=ORDERED, result=bool_)
+
+
+def greater_equal(x: Any, y: Any, name: str | None = None) -> Tensor:
+    """x >= y, element by element: bool."""
+    result: Tensor = apply("GreaterEqual", [x, y], name=name)
+    return result
+
+
+not_differentiable("Equal", "NotEqual", "Less", "LessEqual", "Greater", "GreaterEqual")
+
+# -- logic -------------------------------------------------------------------------------------------------------------
+
+define("LogicalAnd", shape=shape_rules.broadcast, allowed=BOOL, result=bool_)
+
+
+def logical_and(x: Any, y: Any, name: str | None = None) -> Tensor:
+    """Whether both x and y are True, element by element."""
+    result: Tensor = apply("LogicalAnd", [x, y], name=name)
+    return result
+
+
+define("LogicalOr", shape=shape_rules.broadcast, allowed=BOOL, result=bool_)
+
+
+def logical_or(x: Any, y: Any, name: str | None = None) -> Tensor:
+    """Whether x or y or both are True, element by element."""
+    result: Tensor = apply("LogicalOr", [x, y], name=name)
+    return result
+
+
+define("LogicalNot", shape=shape_rules.unchanged, allowed=BOOL)
+
+
+def logical_not(x: Any, name: str | None = None) -> Tensor:
+    """Whether x is False, element by element."""
+    result: Tensor = apply("LogicalNot", [x], name=name)
+    return result
+
+
+not_differentiable("LogicalAnd", "LogicalOr", "LogicalNot")
+
+
+def logical_xor(x: Any, y: Any, name: str = "LogicalXor") -> Tensor:
+    """Whether just one of x and y is True, element by element."""
+    with op_scope([x, y], name, "LogicalXor") as scope:
+        return logical_and(logical_or(x, y), logical_not(logical_and(x, y)), scope)
+
+
+# -- choice ------------------------------------------------------------------------------------------------------------
+
+def _selected(ctx: ShapeContext) -> Shapes:
+    condition, t, e = ctx.shapes
+    result = t.merge_with(e)
+    if condition.ndims in (None, 0):
+        return (result,)
+    if condition.ndims == 1 and result.ndims is None:
+        return (result,)
+    if condition.ndims == 1 and result.ndims != 1:
+        result.with_rank_at_least(1)
+        rows = TensorShape(result[:1])
+        return (rows.merge_with(condition).concatenate(result[1:]),)
+    return (result.merge_with(condition),)
+
+
+define("Select", shape=_selected, allowed=(BOOL, ANY), same_from=1, result=lambda types, attrs: types[1:2], inputs="condition t e")
+
+
+def select(condition: Any, t: Any, e: Any, name: str | None = None) -> Tensor:
+    """`t` where `condition` is True and `e` where it is False.
+
+    All three have one shape; or `condition` is a vector and chooses rows of `t` and `e`, or it is a scalar.
+    """
+    result: Tensor = apply("Select", [condition, t, e], name=name)
+    return result
+
+
+@gradient("Select")
+def _select_grad(op: Any, grad: Any) -> Any:
+    condition, zero = op.inputs[0], zeros_like(grad)
+    return None, select(condition, grad, zero), select(condition, zero, grad)

@@ -1,0 +1,51 @@
+"""The devices there are, and whether operations can be placed on the ones that they ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from flowc.framework import device as device_lib
+from flowc.framework.config import ConfigProto
+from flowc.framework.debug import debug_level, say
+from flowc.framework.device import DeviceSpec
+from flowc.framework.errors import InvalidArgumentError
+from flowc.framework.graph import Operation
+
+_HOST = "/job:localhost/replica:0/task:0"
+
+
+def devices(config: ConfigProto | None = None) -> list[str]:
+    """The names of the devices that operations can run on: `["/cpu:0"]`."""
+    cpus = max(1, config.device_count.get("CPU", 1)) if config is not None else 1
+    return [f"/cpu:{index}" for index in range(cpus)]
+
+
+def place(ops: Sequence[Operation], config: ConfigProto) -> list[str]:
+    """The full device name of each operation.
+
+    Raises InvalidArgumentError for one that asks for a device that does not exist, unless `allow_soft_placement` is set.
+    """
+    names = devices(config)
+    known = {str(device_lib.parse(name)) for name in names}
+    placed = [_device_of(op, known, names, config.allow_soft_placement) for op in ops]
+    if config.log_device_placement or debug_level() >= 1:
+        for op, name in zip(ops, placed, strict=True):
+            say(f"{op.name}: ({op.type}): {name}")
+    return placed
+
+
+def _device_of(op: Operation, known: set[str], names: list[str], soft: bool) -> str:
+    wanted = device_lib.parse(op.device)
+    local = wanted.job in (None, "localhost") and not wanted.replica and not wanted.task
+    device = str(DeviceSpec(kind=wanted.kind or "CPU", index=wanted.index or 0))
+    if local and device in known:
+        return _HOST + device
+    if soft:
+        return _HOST + str(device_lib.parse(names[0]))
+    raise InvalidArgumentError(
+        op.node_def,
+        op,
+        f"Cannot assign a device to operation {op.name!r}: it asks for {op.device!r}, which does not exist. The devices "
+        f"that exist: {', '.join(names)}. Put it on one of them, or let flowc choose one with "
+        "tf.Session(config=tf.ConfigProto(allow_soft_placement=True)).",
+    )

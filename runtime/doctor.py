@@ -1,0 +1,126 @@
+"""What this machine offers to flowc, found without compiling anything or importing numba: `python -m flowc doctor`."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from flowc.runtime.kernel_cache import BlobStore, cache_folder, store
+from flowc.runtime.symbols import SymbolError, blas_library
+
+_NAMESPACES: Final = ("kernels", "plans")
+_PACKAGES: Final = ("flowc", "numpy", "numba", "llvmlite")
+# Instruction sets that generated kernels use or may come to use, as Linux names them on x86-64 and AArch64.
+_FEATURES: Final = re.compile(
+    r"sse4_2|avx|avx2|fma|f16c|bmi2|avx512(f|dq|bw|vl|cd|_vnni|_bf16|_fp16)|amx_\w+|asimd\w*|sve2?|bf16|i8mm"
+)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at. `problem` says what keeps flowc from using it and what to do, or is None."""
+
+    topic: str
+    text: str
+    problem: str | None = None
+
+
+def examine() -> list[Finding]:
+    """Everything, in the order of the report. Nothing is changed: no folder is made, no thread started."""
+    topics: tuple[Callable[[], list[Finding]], ...] = (_versions, _processor, _threads, _blas, _cache, _gpu)
+    return [finding for topic in topics for finding in topic()]
+
+
+def report(findings: list[Finding]) -> str:
+    """The findings as lines of text, then the problems, or that there are none."""
+    width = max(len(finding.topic) for finding in findings)
+    lines = [f"{finding.topic:{width}}  {finding.text}" for finding in findings]
+    problems = [f"{finding.topic}: {finding.problem}" for finding in findings if finding.problem]
+    return "\n".join([*lines, "", *(["Problems:", *problems] if problems else ["No problems found."])])
+
+
+def stores() -> list[BlobStore]:
+    """The stores that flowc keeps in the present cache folder. They need not exist yet."""
+    return [store(namespace) for namespace in _NAMESPACES]
+
+
+def _versions() -> list[Finding]:
+    python = Finding(
+        "python", f"{platform.python_version()} at {sys.executable}, {platform.system()} {platform.machine()}"
+    )
+    return [python, *map(_version, _PACKAGES)]
+
+
+def _version(package: str) -> Finding:
+    try:
+        return Finding(package, metadata.version(package))
+    except metadata.PackageNotFoundError:
+        return Finding(package, "not installed", f"it is not installed; run: {sys.executable} -m pip install {package}")
+
+
+def _processor() -> list[Finding]:
+    said = _cpuinfo()
+    name = said.get("model name") or platform.processor() or platform.machine()
+    flags = (said.get("flags") or said.get("Features") or "").split()
+    features = [flag for flag in flags if _FEATURES.fullmatch(flag)]
+    return [Finding("cpu", name), Finding("features", " ".join(features) or "unknown on this system")]
+
+
+def _cpuinfo() -> dict[str, str]:
+    """The first processor's entry of Linux' /proc/cpuinfo; empty elsewhere."""
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return {}
+    pairs = (line.partition(":") for line in text.split("\n\n")[0].splitlines())
+    return {key.strip(): value.strip() for key, _, value in pairs}
+
+
+def _threads() -> list[Finding]:
+    from flowc.runtime.pool import thread_count  # it loads the native half, which `cache info` does not need
+
+    cores = f"{os.cpu_count()} processors"
+    try:
+        return [Finding("threads", f"{thread_count()} of {cores} (FLOWC_NUM_THREADS changes it)")]
+    except ValueError as error:
+        return [Finding("threads", cores, str(error))]
+
+
+def _blas() -> list[Finding]:
+    try:
+        library = blas_library()
+    except SymbolError as error:
+        return [Finding("blas", "none", str(error))]
+    config: dict[str, Any] = np.show_config(mode="dicts") or {}  # type: ignore[assignment]
+    blas = config.get("Build Dependencies", {}).get("blas", {})
+    name = f"{blas.get('name', 'unknown')} {blas.get('version', '')}".strip()
+    return [Finding("blas", f"{name}, {library.integer_bits}-bit integers, through {library.path}")]
+
+
+def _cache() -> list[Finding]:
+    findings = [Finding("cache", str(cache_folder()))]
+    for blobs in stores():
+        info = blobs.info()
+        text = f"{info.entries} entries, {info.bytes / 1e6:.2f} MB"
+        findings.append(Finding(f"  {blobs.folder.name}", "not used" if info.problem else text, info.problem))
+    return findings
+
+
+def _gpu() -> list[Finding]:
+    gpus = [_gpu_model(path) for path in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information"))]
+    found = ", ".join(gpus) or "none found"
+    return [Finding("gpu", f"{found}; this version of flowc runs on the CPU only (the CUDA target is not built yet)")]
+
+
+def _gpu_model(information: Path) -> str:
+    match = re.search(r"Model:\s*(.+)", information.read_text())
+    return match[1].strip() if match else information.parent.name

@@ -1,0 +1,127 @@
+"""From kernels' sources to addresses: this process's table, else the cache on disk, else the compiler.
+
+Only the last step imports numba, and only when something is missing. What was compiled goes to disk for the next
+process.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from flowc.codegen.cpu.target import Target, codegen_fingerprint, host_target
+from flowc.codegen.plan import Kernel
+from flowc.runtime import loader
+from flowc.runtime.kernel_cache import content_key, store
+
+KERNEL_SIGNATURE = "void(i64,i64,i64)"  # args, lo, hi
+_SOURCE_LENGTH = 8  # an entry on disk: length of the source, source (for readers), object code
+
+
+@dataclass(frozen=True)
+class NativeFunction:
+    """Source in the kernel dialect, the symbol that it defines, and the symbol's C signature."""
+
+    name: str
+    source: str
+    signature: str = KERNEL_SIGNATURE
+
+
+@dataclass
+class KernelStatistics:
+    """What this process did to get its kernels. Times in ms."""
+
+    in_memory: int = 0
+    from_disk: int = 0
+    compiled: int = 0
+    compile_ms: float = 0.0
+    load_ms: float = 0.0
+
+
+statistics = KernelStatistics()
+_lock = threading.RLock()
+_objects: dict[NativeFunction, bytes] = {}
+
+
+# A fork waits until no thread compiles: else its lock would stay locked in the child.
+os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
+
+
+def compile_kernels(kernels: Sequence[Kernel]) -> list[int]:
+    """Addresses of `kernels`, each compiled once a process at most. Raises DialectError for a source that cannot be."""
+    return load_functions([NativeFunction(kernel.name, kernel.source) for kernel in kernels])
+
+
+def object_codes(kernels: Sequence[Kernel]) -> list[bytes]:
+    """Object code of `kernels` for this machine, for a file that another process loads."""
+    return _object_codes([NativeFunction(kernel.name, kernel.source) for kernel in kernels])
+
+
+def load_functions(functions: Sequence[NativeFunction]) -> list[int]:
+    """Addresses of `functions`, compiled where no cache has them."""
+    codes = _object_codes(functions)
+    start = time.perf_counter()
+    addresses = loader.load_all([(code, function.name) for code, function in zip(codes, functions, strict=True)])
+    statistics.load_ms += 1e3 * (time.perf_counter() - start)
+    return addresses
+
+
+def _object_codes(functions: Sequence[NativeFunction]) -> list[bytes]:
+    with _lock:
+        unknown = [function for function in dict.fromkeys(functions) if function not in _objects]
+        statistics.in_memory += len(functions) - len(unknown)
+        if unknown:
+            _objects.update(_from_disk(unknown))
+            _objects.update(_compile([function for function in unknown if function not in _objects]))
+        return [_objects[function] for function in functions]
+
+
+def _from_disk(functions: list[NativeFunction]) -> dict[NativeFunction, bytes]:
+    cached = store("kernels")
+    found = {function: entry for function in functions if (entry := cached.get(function_key(function))) is not None}
+    statistics.from_disk += len(found)
+    return {function: _unpack(entry) for function, entry in found.items()}
+
+
+def _compile(functions: list[NativeFunction]) -> dict[NativeFunction, bytes]:
+    if not functions:
+        return {}
+    from flowc.codegen.cpu.compiler import emit_objects
+
+    start = time.perf_counter()
+    made: dict[NativeFunction, bytes] = {}
+    for signature in dict.fromkeys(function.signature for function in functions):
+        alike = [function for function in functions if function.signature == signature]
+        codes = emit_objects([(function.source, function.name) for function in alike], signature)
+        made.update(zip(alike, codes, strict=True))
+    statistics.compile_ms += 1e3 * (time.perf_counter() - start)
+    statistics.compiled += len(made)
+    cached = store("kernels")
+    for function, code in made.items():
+        cached.put(function_key(function), _pack(function.source.encode(), code))
+    return made
+
+
+def function_key(function: NativeFunction, target: Target | None = None) -> str:
+    """The key in the cache: all that decides what the object code is."""
+    where = target or host_target()
+    return content_key(
+        function.source,
+        function.name,
+        function.signature,
+        where.triple,
+        where.cpu,
+        where.features,
+        codegen_fingerprint(),
+    )
+
+
+def _pack(source: bytes, code: bytes) -> bytes:
+    return len(source).to_bytes(_SOURCE_LENGTH, "little") + source + code
+
+
+def _unpack(entry: bytes) -> bytes:
+    return entry[_SOURCE_LENGTH + int.from_bytes(entry[:_SOURCE_LENGTH], "little") :]
