@@ -21,7 +21,10 @@ from typing import Final, Literal
 
 from flowc.codegen.ir import ARG_REDUCTIONS, Node, Program, Shape, access, broadcast_access, is_dense
 
-MAX_MEMBERS: Final = 40  # LLVM's and numba's time grows faster than a kernel's size
+LIMITS: Final = (40, 12, 4, 2)  # members of a group: LLVM's and numba's time grows faster than a kernel's size
+AFFORDABLE: Final = 1500  # nodes to compile, all kernels together
+KERNEL_COST: Final = 10  # what a kernel costs to compile by itself, in nodes
+LARGE_PROGRAM: Final = 3000
 MAX_OPERANDS: Final = 24
 
 Level = Literal["full", "kept"]
@@ -42,7 +45,7 @@ class Group:
     external: set[int] = field(default_factory=set)  # ids of the nodes it reads from memory
     bits: int = 0  # itself and the groups merged into it, as a bit set
     ancestors: int = 0  # the groups it depends on, as a bit set of their ids
-    has_dependents: bool = False
+    dependents: set[int] = field(default_factory=set)  # ids of the groups that read its results
 
     @property
     def nodes(self) -> list[Node]:
@@ -65,8 +68,23 @@ class Fusion:
 
 
 def fuse(program: Program) -> Fusion:
-    """Groups the program's live nodes."""
-    return _Fuser(program).run()
+    """Groups the program's live nodes, into groups that grow no larger than their compilation pays.
+
+    A large graph whose groups all differ would take long to compile: it gets smaller groups, which repeat.
+    """
+    nodes = live_nodes(program)
+    limits = LIMITS if len(nodes) <= LARGE_PROGRAM else LIMITS[-2:]
+    for limit in limits:
+        fusion = _Fuser(program, nodes, limit).run()
+        if _distinct_size(fusion) <= AFFORDABLE:
+            break
+    return fusion
+
+
+def _distinct_size(fusion: Fusion) -> int:
+    """The nodes of all groups that differ, plus what every kernel costs by itself."""
+    forms = {tuple([(n.op, n.attr, n.dtype) for n in g.nodes]) for g in fusion.groups if g.form != "call"}
+    return sum(len(form) + KERNEL_COST for form in forms)
 
 
 def live_nodes(program: Program) -> list[Node]:
@@ -82,15 +100,15 @@ def live_nodes(program: Program) -> list[Node]:
 
 
 class _Fuser:
-    def __init__(self, program: Program) -> None:
-        self.program = program
+    def __init__(self, program: Program, nodes: list[Node], limit: int) -> None:
+        self.program, self.nodes, self.limit = program, nodes, limit
         self.all: list[Group] = []
         self.parent: list[int] = []  # union-find over group ids
         self.group_id: dict[Node, int] = {}
         self.refusals: dict[tuple[int, int], str] = {}
 
     def run(self) -> Fusion:
-        for node in live_nodes(self.program):
+        for node in self.nodes:
             if node.op == "map":
                 self._place_map(node)
             elif node.op == "reduce":
@@ -126,7 +144,7 @@ class _Fuser:
             base = arg.args[0] if arg.op == "view" else arg
             owner = self._group(base)
             if owner is not None and owner is not group:
-                owner.has_dependents = True
+                owner.dependents.add(group.id)
                 group.ancestors |= owner.ancestors | owner.bits
             if owner is not group and not (base.op == "const" and base.size == 1):
                 group.external.add(base.id)
@@ -195,7 +213,7 @@ class _Fuser:
         """The level at which a map node can join a group, or None and the reason that it cannot."""
         if group.form == "call":
             return None, "the producer is a library call or a hand-written kernel"
-        if len(group.levels) >= MAX_MEMBERS or len(group.external) >= MAX_OPERANDS:
+        if len(group.levels) >= self.limit or len(group.external) >= MAX_OPERANDS:
             return None, "the group is at its greatest size"
         level = self._level_in(node, group)
         if level is None:
@@ -220,7 +238,7 @@ class _Fuser:
         new = self._new_ancestors(node, group)
         if new & group.bits:
             return "another path between the two would make a cycle"
-        if group.has_dependents and new & ~group.ancestors:
+        if group.dependents and new & ~group.ancestors:
             return "the group is already used by another, which would have to wait"
         return ""
 
@@ -238,7 +256,7 @@ class _Fuser:
         """Merges `other`, which computes another argument of `node`, into `home`; says why not."""
         if other.form != "map" or home.form == "col" or home.blocks:
             return "the two producers are of different forms"
-        if len(home.levels) + len(other.levels) > MAX_MEMBERS or len(home.external | other.external) > MAX_OPERANDS:
+        if len(home.levels) + len(other.levels) > self.limit or len(home.external | other.external) > MAX_OPERANDS:
             return "the group is at its greatest size"
         if not _same_domain(other, home):
             return f"shapes differ: {list(other.shape)} against {list(home.shape)}"
@@ -258,7 +276,7 @@ class _Fuser:
         if depends and self._reaches_indirectly(home, other):
             return False
         ancestors = (home.ancestors | other.ancestors) & ~(home.bits | other.bits)
-        if home.has_dependents and ancestors & ~home.ancestors:
+        if self._used_elsewhere(home, other) and ancestors & ~home.ancestors:
             return False
         return not (self._used_elsewhere(other, home) and ancestors & ~other.ancestors)
 
@@ -267,10 +285,9 @@ class _Fuser:
         owners = (self._group(nodes[i]) for i in home.external)
         return any(o is not None and o is not other and o is not home and o.ancestors & other.bits for o in owners)
 
-    def _used_elsewhere(self, other: Group, home: Group) -> bool:
-        return other.has_dependents and any(
-            g.ancestors & other.bits for g in self.all if self.parent[g.id] == g.id and g is not home
-        )
+    def _used_elsewhere(self, group: Group, partner: Group) -> bool:
+        """Whether a third group reads what `group` computes."""
+        return any(self._find(d) not in (group, partner) for d in group.dependents)
 
     def _absorb(self, other: Group, home: Group) -> None:
         self.parent[other.id] = home.id
@@ -281,7 +298,7 @@ class _Fuser:
         home.ancestors = (home.ancestors | other.ancestors) & ~home.bits
         members = {n.id for n in home.levels}
         home.external = (home.external | other.external) - members
-        home.has_dependents |= other.has_dependents
+        home.dependents |= other.dependents
 
     def _place_reduce(self, node: Node) -> None:
         _, axes, blocks = node.attr
@@ -309,16 +326,13 @@ class _Fuser:
             return "the group computes one value a row"
         if group.form == "map" and group.shape != arg.shape and not group.flat:
             return f"shapes differ: {list(arg.shape)} against {list(group.shape)}"
-        if len(group.levels) >= MAX_MEMBERS:
+        if len(group.levels) >= self.limit:
             return "the group is at its greatest size"
-        if form == "col" and self._is_used_outside(group):
+        if form == "col" and group.dependents:
             return "the producer's values are needed in memory anyway"
         if (form == "col" or blocks) and any(n.op == "reduce" for n in group.levels) and self._after_reduce(arg, group):
             return "it needs the result of a reduction over all rows"
         return ""
-
-    def _is_used_outside(self, group: Group) -> bool:
-        return group.has_dependents
 
     @staticmethod
     def _after_reduce(node: Node, group: Group) -> bool:

@@ -57,9 +57,11 @@ class _Renderer:
     def __init__(self, nest: LoopNest, constants: list[Any], aliases: dict[Node, Operand]) -> None:
         self.nest, self.group, self.constants, self.aliases = nest, nest.group, constants, aliases
         self.writer = Writer()
+        self.order = {node: i for i, node in enumerate(self.group.nodes)}
         self.stages: Stages = stages_of(nest.group, set(nest.outputs))
         self.env: dict[Node, Value] = {}
         self.words: list[int] = []
+        self.header: list[str] = []  # lines before the loops: words of the argument block
         self.pointer_count = len(nest.operands)
         self.loops: list[str] = []  # the index variables of the loops that are open
         self.bases: list[dict[int, str]] = [{}]  # pointer names of the operands, one dict a loop level
@@ -73,7 +75,7 @@ class _Renderer:
     def run(self) -> Rendered:
         self._prologue()
         units = {"map": self._map, "row": self._row, "col": self._col}[self.group.form]()
-        body = "\n".join(self.writer.lines)
+        body = "\n".join(self.header + self.writer.lines)
         header = "def {name}(args, lo, hi):\n"
         digest = hashlib.sha256((header + body).encode()).hexdigest()[:8]
         name = f"{kernel_name(self.group)}_{digest}"
@@ -81,14 +83,16 @@ class _Renderer:
         kernel = Kernel(name, header.format(name=name) + body + "\n")
         return Rendered(kernel, tuple(self.nest.operands), tuple(self.words), units, grain, self.cost_per_unit)
 
-    def _word(self, value: int) -> str:
-        """Adds an argument word; its expression in the source."""
+    def _word(self, value: int, name: str = "") -> str:
+        """Adds an argument word, which the kernel reads once at its start; its name in the source."""
+        name = name or f"n{len(self.words)}"
+        self.header.append(f"    {name} = a[{self.pointer_count + len(self.words)}]")
         self.words.append(value)
-        return f"a[{self.pointer_count + len(self.words) - 1}]"
+        return name
 
     def _prologue(self) -> None:
         w = self.writer
-        w.line("a = ptr_i64(args, -1)")
+        self.header.append("    a = ptr_i64(args, -1)")
         for operand in self.nest.operands:
             scope = operand.index
             alias = self.aliases.get(operand.node) if operand.written else None
@@ -140,8 +144,7 @@ class _Renderer:
             if stride == 1:
                 names[operand.index] = "1"
             elif stride:
-                names[operand.index] = f"s{operand.index}_{dimension}"
-                self.writer.line(f"{names[operand.index]} = {self._word(stride)}")
+                names[operand.index] = self._word(stride, f"s{operand.index}_{dimension}")
         return names
 
     def _enter(self, variable: str, strides: dict[int, str]) -> None:
@@ -224,10 +227,9 @@ class _Renderer:
         block = min(nest.vector, BLOCK)
         blocks = -(-nest.vector // block)
         size, count, length = self._word(nest.vector), self._word(blocks), self._word(block)
-        w.line(f"n = {size}")
         self._open_units(f"{count}")
         w.line(f"start = b * {length}")
-        w.line(f"stop = imin(start + {length}, n)")
+        w.line(f"stop = imin(start + {length}, {size})")
         w.line("for i in range(start, stop):")
         self._map_body("i", self.inner_strides)
         self.cost_per_unit = self._take_cost() * block + 20
@@ -364,7 +366,7 @@ class _Renderer:
     def _open_accumulator(self, node: Node) -> None:
         w, kind = self.writer, node.attr[0]
         dtype = real_dtype(node.args[0].dtype)
-        name = f"t{node.id - self.group.nodes[0].id}"
+        name = f"t{self.order[node]}"
         w.line(f"{name} = {primitives.identity(REDUCTION[kind], dtype.name)}")
         if kind in ARG_REDUCTIONS:
             w.line(f"{name}k = i64(0)")

@@ -14,7 +14,7 @@ from flowc.codegen.cpu import primitives
 from flowc.codegen.fuse import Group
 from flowc.codegen.ir import Node
 
-DEAR: Final = 4.0  # cycles an element, from which a value is rather stored than computed again
+DEAR: Final = 0.8  # cycles an element, from which a value is rather stored than computed again
 
 
 @dataclass

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final, NoReturn
+from collections.abc import Iterable, Sequence
+from typing import Any, NoReturn
 
 from flowc.framework.convert import convert_to_tensor, register_tensor_conversion_function
 from flowc.framework.dtypes import DType
 from flowc.framework.graph import Graph, Operation, Tensor
 from flowc.framework.indexed_slices import IndexedSlices
+from flowc.framework.overloads import Overloads
 from flowc.framework.scopes import GraphKeys, add_to_collection, get_collection, op_scope
 from flowc.framework.shapes import TensorShape
 from flowc.framework.stacks import get_default_graph
@@ -24,7 +25,7 @@ __all__ = [
 ]
 
 
-class Variable:
+class Variable(Overloads):
     """A tensor that keeps its value between runs of a session, and that assignments change.
 
     It must be initialised before it is read: run `initializer`, or `initialize_all_variables()` for all of them. Used
@@ -168,7 +169,7 @@ class Variable:
         return self._ref
 
     def __iter__(self) -> NoReturn:
-        raise TypeError("'Variable' object is not iterable.")
+        raise TypeError("'Variable' object is not iterable: use tf.unpack(), or fetch it and iterate over the array.")
 
     def __repr__(self) -> str:
         return f"<tf.Variable {self.name!r} shape={self.get_shape()} dtype={self.dtype.base_dtype.name}>"
@@ -180,27 +181,6 @@ def _variable_to_tensor(value: Any, dtype: DType | None, name: str | None, as_re
 
 
 register_tensor_conversion_function(Variable, _variable_to_tensor)
-
-_BINARY: Final = ("add", "sub", "mul", "div", "truediv", "floordiv", "mod", "pow", "and", "or", "xor", "matmul")
-_OPERATORS: Final = (
-    *(f"__{name}__" for name in _BINARY if name != "div"),
-    *(f"__r{name}__" for name in _BINARY if name != "div"),
-    *(f"__{name}__" for name in ("lt", "le", "gt", "ge", "neg", "pos", "invert", "abs", "getitem")),
-)
-
-
-def _forwarded(operator: str) -> Callable[..., Any]:
-    def forward(self: Variable, *args: Any) -> Any:
-        return getattr(self._read, operator)(*args)
-
-    forward.__name__ = operator
-    return forward
-
-
-for _operator in _OPERATORS:
-    if hasattr(Tensor, _operator):  # a variable takes part in expressions as its value does
-        setattr(Variable, _operator, _forwarded(_operator))
-
 
 # -- all variables of a graph ------------------------------------------------------------------------------------------
 

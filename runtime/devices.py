@@ -23,7 +23,7 @@ def devices(config: ConfigProto | None = None) -> list[str]:
 def place(ops: Sequence[Operation], config: ConfigProto) -> list[str]:
     """The full device name of each operation.
 
-    Raises InvalidArgumentError for one that asks for a device that does not exist, unless `allow_soft_placement` is set.
+    Raises InvalidArgumentError for one whose device does not exist, unless `allow_soft_placement` is set.
     """
     names = devices(config)
     known = {str(device_lib.parse(name)) for name in names}
@@ -45,7 +45,7 @@ def _device_of(op: Operation, known: set[str], names: list[str], soft: bool) -> 
     raise InvalidArgumentError(
         op.node_def,
         op,
-        f"Cannot assign a device to operation {op.name!r}: it asks for {op.device!r}, which does not exist. The devices "
-        f"that exist: {', '.join(names)}. Put it on one of them, or let flowc choose one with "
+        f"Cannot assign a device to operation {op.name!r}: it asks for {op.device!r}, which does not exist. The "
+        f"devices that exist: {', '.join(names)}. Put it on one of them, or let flowc choose one with "
         "tf.Session(config=tf.ConfigProto(allow_soft_placement=True)).",
     )

@@ -96,7 +96,7 @@ class Executable:
         outputs = [output.take() for output in self.outputs]
         done = self.entry(*feeds, *outputs)
         if done:
-            return self._fetched(feeds, outputs)
+            return self.fetched(feeds, outputs)
         if done is None:
             raise self.take_fault()
         return self.run(feeds)
@@ -110,7 +110,7 @@ class Executable:
             raise self.take_fault()
         if not done:
             self._run_on_some_instance([*arrays, *outputs], times=None)
-        return self._fetched(arrays, outputs)
+        return self.fetched(arrays, outputs)
 
     def run_timed(self, feeds: Sequence[Array]) -> tuple[list[Array], Words]:
         """Also the start and the stop of each entry of the tape, in ns of CLOCK_MONOTONIC: int64 [entries, 2]."""
@@ -118,7 +118,7 @@ class Executable:
         arrays = self._checked(feeds)
         outputs = [output.take() for output in self.outputs]
         self._run_on_some_instance([*arrays, *outputs], times)
-        return self._fetched(arrays, outputs), times
+        return self.fetched(arrays, outputs), times
 
     def take_fault(self) -> KernelFault:
         """The error that `entry` answered None for; the instance is free again."""
@@ -176,7 +176,8 @@ class Executable:
             raise ValueError(f"the plan takes {len(self.plan.feeds)} feeds, not {len(feeds)}")
         return [_checked_feed(feed, spec) for feed, spec in zip(feeds, self.plan.feeds, strict=True)]
 
-    def _fetched(self, feeds: Sequence[Array], outputs: list[Array]) -> list[Array]:
+    def fetched(self, feeds: Sequence[Array], outputs: list[Array]) -> list[Array]:
+        """All fetches after a run by `entry`: its outputs, and copies of what the host already has."""
         if len(outputs) == len(self.plan.fetches):
             return outputs
         computed = iter(outputs)

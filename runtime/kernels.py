@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from flowc.codegen.cpu.target import Target, codegen_fingerprint, host_target
@@ -52,24 +52,36 @@ os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_i
 
 def compile_kernels(kernels: Sequence[Kernel]) -> list[int]:
     """Addresses of `kernels`, each compiled once a process at most. Raises DialectError for a source that cannot be."""
-    return load_functions([NativeFunction(kernel.name, kernel.source) for kernel in kernels])
+    return load_functions([as_function(kernel) for kernel in kernels])
 
 
-def object_codes(kernels: Sequence[Kernel]) -> list[bytes]:
-    """Object code of `kernels` for this machine, for a file that another process loads."""
-    return _object_codes([NativeFunction(kernel.name, kernel.source) for kernel in kernels])
+def as_function(kernel: Kernel) -> NativeFunction:
+    """The kernel as the native function that it is."""
+    return NativeFunction(kernel.name, kernel.source)
+
+
+def install(objects: Mapping[NativeFunction, bytes]) -> None:
+    """Makes object code from a file known, so that these functions are not compiled. It is executed: check it before.
+
+    A file that is to run in a fresh process without a compiler holds its plan's kernels and
+    `native_code.FUNCTIONS.values()`, each with its source and what `object_codes` gives.
+    """
+    with _lock:
+        for function, code in objects.items():
+            _objects.setdefault(function, code)
 
 
 def load_functions(functions: Sequence[NativeFunction]) -> list[int]:
     """Addresses of `functions`, compiled where no cache has them."""
-    codes = _object_codes(functions)
+    codes = object_codes(functions)
     start = time.perf_counter()
     addresses = loader.load_all([(code, function.name) for code, function in zip(codes, functions, strict=True)])
     statistics.load_ms += 1e3 * (time.perf_counter() - start)
     return addresses
 
 
-def _object_codes(functions: Sequence[NativeFunction]) -> list[bytes]:
+def object_codes(functions: Sequence[NativeFunction]) -> list[bytes]:
+    """Object code of `functions` for this machine, compiled where no cache has it."""
     with _lock:
         unknown = [function for function in dict.fromkeys(functions) if function not in _objects]
         statistics.in_memory += len(functions) - len(unknown)

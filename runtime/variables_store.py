@@ -68,7 +68,7 @@ class VariableStore:
         return [variable.name for variable in variables if variable.reads and variable.name not in known]
 
     def prepare(self, plan: Plan) -> None:
-        """Gives variables that the plan overwrites with another shape new memory. Raises ValueError if it reads them."""
+        """New memory for variables that the plan overwrites with another shape. ValueError if it reads them."""
         changed = [v for v in plan.variables if v.name in self._arrays and self._arrays[v.name].shape != v.shape]
         if not changed:
             return

@@ -86,7 +86,7 @@ def ir_to_assembly(text: str, target: Target) -> str:
 
 def optimised_module(text: str, target: Target) -> tuple[Any, Any, Any]:
     machine = target_machine(target)
-    text = text.replace("ATTRIBUTES", function_attributes(target))
+    text = specialised(text, target)
     context = llvm.create_context()
     module = llvm.parse_assembly(text, context)
     module.triple, module.data_layout = target.triple, str(machine.target_data)
@@ -99,8 +99,10 @@ def optimised_module(text: str, target: Target) -> tuple[Any, Any, Any]:
     return module, context, machine
 
 
-def function_attributes(target: Target) -> str:
-    return f'"target-cpu"="{target.cpu}" "target-features"="{target.features}" "prefer-vector-width"="512"'
+def specialised(text: str, target: Target) -> str:
+    """`text` with what depends on the target filled in."""
+    attributes = f'"target-cpu"="{target.cpu}" "target-features"="{target.features}" "prefer-vector-width"="512"'
+    return text.replace("ATTRIBUTES", attributes).replace("MASKED_LOOPS", "true" if target.has_masks else "false")
 
 
 def target_machine(target: Target) -> Any:

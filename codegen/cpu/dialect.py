@@ -73,9 +73,9 @@ class Number(Type):  # type: ignore[misc]
 
 
 class RangeOf(Type):  # type: ignore[misc]
-    """What `range(…)` returns; `step` is known while compiling."""
+    """What `range(…)` returns, and its iterator; `kind` is "masked" or "wide": how the loop is made a vector loop."""
 
-    def __init__(self, step: int, kind: str = "range") -> None:
+    def __init__(self, step: int, kind: str) -> None:
         self.step, self.kind = step, kind
         super().__init__(f"RangeOf({step}, {kind})")
 

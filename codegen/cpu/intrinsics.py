@@ -5,6 +5,8 @@
     advance(buffer, k)        the same buffer k elements further on;   address(buffer) its int64 address
     f32(x), i8(x), b1(x) …    conversion: floats to ints saturate and NaN becomes 0; ints to narrower ints wrap
     select(c, a, b)           a where c, else b; both are evaluated, no branch
+    range                     as Python's, for vector loops whose last vector is masked: good for any length
+    wide_range                the same for long loops of little work: more vectors at once, then a scalar remainder
     imin imax                 of two int64;   idiv imod: of int64, truncating, the divisor must not be 0
 
 The tables of arithmetic, reductions, calls and atomics follow below, each entry with its meaning.
@@ -242,12 +244,15 @@ for _names, _primitive in {
 # ---- loops --------------------------------------------------------------------------------------------------------
 
 
-def range_rule(self: Primitive, args: tuple[Type, ...]) -> Signature:
-    if not 1 <= len(args) <= 3 or any(typed(a) != I64 for a in args):
-        raise DialectError(f"range takes one to three int64, not {args}")
-    step = args[2] if len(args) == 3 else Number(1)
-    # the sign decides how the loop ends; a step that is known only at run time is taken to be positive
-    return signature(RangeOf(int(step.value) if isinstance(step, Number) else 1), *[I64] * len(args))
+def range_rule(kind: str) -> Rule:
+    def rule(self: Primitive, args: tuple[Type, ...]) -> Signature:
+        if not 1 <= len(args) <= 3 or any(typed(a) != I64 for a in args):
+            raise DialectError(f"{self} takes one to three int64, not {args}")
+        step = args[2] if len(args) == 3 else Number(1)
+        # the sign decides how the loop ends; a step that is known only at run time is taken to be positive
+        return signature(RangeOf(int(step.value) if isinstance(step, Number) else 1, kind), *[I64] * len(args))
+
+    return rule
 
 
 def next_rule(self: Primitive, args: tuple[Type, ...]) -> Signature:
@@ -258,12 +263,11 @@ def no_code(b: Builder, sig: Signature, args: list[str]) -> str:
     raise DialectError("loops are lowered by flowc.codegen.cpu.lowering")
 
 
-OPERATORS["getiter"] = Primitive(
-    "getiter", lambda self, args: signature(RangeOf(args[0].step, "iterator"), *args), no_code
-)
+define("wide_range", range_rule("wide"))(no_code)
+OPERATORS["getiter"] = Primitive("getiter", lambda self, args: signature(args[0], *args), no_code)
 OPERATORS["iternext"] = Primitive("iternext", next_rule, no_code)
 BUILTINS: dict[object, Primitive] = {
-    range: Primitive("range", range_rule, no_code),
+    range: Primitive("range", range_rule("masked"), no_code),
     bool: Primitive("bool", same(1, "b"), lambda b, sig, args: args[0]),
 }
 

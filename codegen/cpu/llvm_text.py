@@ -26,6 +26,7 @@ REGISTER_TYPE = {
 # … → LLVM type and size in bytes of an element in memory; f16 is computed on as f32
 MEMORY_TYPE = REGISTER_TYPE | {"b1": "i8", "f16": "half"}
 ITEM_SIZE = {"b1": 1, "f16": 2} | {k: int(k[1:]) // 8 for k in REGISTER_TYPE if k != "b1"}
+FIRST_LOOP_NODE = 100_000  # metadata nodes of scopes come before it
 
 
 def is_float(dtype: str) -> bool:
@@ -73,6 +74,7 @@ class Builder:
         self.declarations: dict[str, str] = {}
         self.definitions: dict[str, str] = {}  # internal functions that this one calls
         self.scopes: set[int] = set()
+        self.loop_metadata: list[str] = []
         self.count = 0
 
     def value(self, text: str) -> str:
@@ -107,6 +109,18 @@ class Builder:
             return ""
         self.scopes.add(scope)
         return f", !alias.scope !{3 * scope + 2}, !noalias !{3 * scope + 3}"
+
+    def loop_suffix(self, masked: bool) -> str:
+        """Metadata for a loop's back edge. `masked`: rather than run full vectors and then a remainder, mask the last
+        vector (where the target can: MASKED_LOOPS is set for it): half the code, and short loops are fast."""
+        if not masked:
+            return ""
+        node = FIRST_LOOP_NODE + 2 * len(self.loop_metadata)
+        self.loop_metadata.append(
+            f"!{node} = distinct !{{!{node}, !{node + 1}}}\n"
+            f'!{node + 1} = !{{!"llvm.loop.vectorize.predicate.enable", i1 MASKED_LOOPS}}'
+        )
+        return f", !llvm.loop !{node}"
 
     def scope_metadata(self) -> list[str]:
         if not self.scopes:

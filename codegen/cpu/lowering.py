@@ -36,6 +36,10 @@ class Lowering:
         self.types, self.calls = typemap, calltypes
         self.builder = Builder()
         self.values: dict[str, Value] = {}
+        self.label = 0  # of the block being lowered
+        self.loops = {
+            label: typemap[e.value.name] for label, block in self.blocks for e in block.find_exprs(op="iternext")
+        }
         counts = Counter(s.target.name for _, block in self.blocks for s in block.find_insts(ir.Assign))
         self.slots = {name: self.builder.slot(self.llvm_type(typemap[name])) for name, n in counts.items() if n > 1}
 
@@ -57,6 +61,7 @@ class Lowering:
         b = self.builder
         for label, block in self.blocks:
             b.lines.append(f"B{label}:")
+            self.label = label
             for statement in block.body:
                 self.statement(statement)
         parameters = ", ".join(f"i64 %arg.{p}" for p in self.parameters)
@@ -73,6 +78,7 @@ class Lowering:
                 *sorted(b.declarations.values()),
                 'attributes #0 = { nounwind "no-trapping-math"="true" ATTRIBUTES }',
                 *b.scope_metadata(),
+                *b.loop_metadata,
                 "",
             ]
         )
@@ -103,11 +109,18 @@ class Lowering:
         elif isinstance(s, ir.Branch):
             b.do(f"br i1 {self.load(s.cond)}, label %B{s.truebr}, label %B{s.falsebr}")
         elif isinstance(s, ir.Jump):
-            b.do(f"br label %B{s.target}")
+            b.do(f"br label %B{s.target}{self.loop_suffix(s.target)}")
         elif isinstance(s, ir.Return):
             self.give_back(s)
         elif not isinstance(s, ir.Del | ir.PopBlock):
             raise DialectError(f"line {s.loc.line}: {s} has no meaning in a kernel")
+
+    def loop_suffix(self, target: int) -> str:
+        """Metadata for a jump back to the head of a `range` loop."""
+        step = self.loops.get(target)
+        if step is None or target > self.label:
+            return ""
+        return self.builder.loop_suffix(masked=step.kind != "wide")
 
     def give_back(self, s: Any) -> None:
         if self.result == VOID:

@@ -18,6 +18,11 @@ class Target:
     cpu: str
     features: str
 
+    @property
+    def has_masks(self) -> bool:
+        """Whether a vector's loads and stores can be masked for elements of any size."""
+        return "+avx512bw" in self.features or self.cpu in ("x86-64-v4", "skylake-avx512")
+
 
 @functools.cache
 def host_target(cpu: str | None = None, features: str | None = None) -> Target:

@@ -51,6 +51,22 @@ def check_range_{T}(args, lo, hi):
             break
 """
 
+# Unit: one element. Words: values, token, limit, status, error.
+CHECK_BELOW: Final = """
+def check_below_{T}(args, lo, hi):
+    a = ptr_i64(args, -1)
+    x = ptr_{T}(a[0], 0)
+    token = ptr_{T}(a[1], 1)
+    if lo == 0:
+        token[0] = 0
+    for i in range(lo, hi):
+        if i64(x[i]) >= a[2]:
+            if atomic_cas(a[3], 0, -1) == 0:
+                record = ptr_i64(a[3], -1)
+                record[0] = a[4]
+            break
+"""
+
 # Unit: one element. Words: values, token, status, error for NaN, status, error for infinity.
 CHECK_FINITE: Final = """
 def check_finite_{T}(args, lo, hi):
@@ -92,6 +108,12 @@ def check_nonzero(call: Node) -> Sequence[Launch]:
 def check_range(call: Node) -> Sequence[Launch]:
     """Every integer is in [0, `bound`). Details of the message: position, value, bound."""
     return _launch(call, CHECK_RANGE, params_of(call)["bound"], _status(call))
+
+
+@template("check_below", may_fail=True, strided=EVERY_ARGUMENT)
+def check_below(call: Node) -> Sequence[Launch]:
+    """Every integer is less than `limit`."""
+    return _launch(call, CHECK_BELOW, params_of(call)["limit"], _status(call))
 
 
 @template("check_finite", may_fail=True, strided=EVERY_ARGUMENT)

@@ -1,7 +1,8 @@
-"""Blocks of memory put together: concat, pad.
+"""Blocks of memory put together or taken out: concat, pad, slice.
 
 `concat` (axis): its arguments, joined along an axis. `pad` (before): its argument inside a larger array of zeros, at the
-index `before`. Arguments may be any views.
+index `before`. `slice`: the block of its first argument that starts at the index in the second, a vector. The arrays that
+are copied may be any views.
 """
 
 from __future__ import annotations
@@ -10,9 +11,9 @@ from collections.abc import Iterator, Sequence
 from math import prod
 from typing import Final
 
-from flowc.codegen.ir import Node, Shape, row_major
-from flowc.codegen.kernels.source import grain, kernel, moved_access, moved_type
-from flowc.codegen.templates import EVERY_ARGUMENT, Launch, Pointer, params_of, template
+from flowc.codegen.ir import Node, Shape, access, row_major
+from flowc.codegen.kernels.source import element_type, grain, kernel, moved_access, moved_type
+from flowc.codegen.templates import EVERY_ARGUMENT, Launch, Pointer, StatusWord, params_of, template
 
 # Unit: one row of the source. Words: source, result, dimensions of rows, elements a row, the source's step inside a row;
 # then for each dimension, innermost first: size, source stride, result stride.
@@ -100,6 +101,48 @@ def pad_{T}(args, lo, hi):
                 y[j] = 0
 """
 
+# Unit: one row of the result. Words: source, begin, result, dimensions, status, error, each; then for each
+# dimension, innermost first: size of the result, of the source, source stride (sizes in values, which are `each` elements).
+SLICE: Final = """
+def slice_{T}_{I}(args, lo, hi):
+    a = ptr_i64(args, -1)
+    source = ptr_{T}(a[0], 0)
+    begin = ptr_{I}(a[1], 1)
+    result = ptr_{T}(a[2], 2)
+    dimensions = a[3]
+    corner = i64(0)
+    for d in range(dimensions):
+        first = i64(begin[dimensions - 1 - d])
+        if first < 0 or first + a[7 + 3 * d] > a[8 + 3 * d]:
+            if atomic_cas(a[4], 0, -1) == 0:
+                record = ptr_i64(a[4], -1)
+                record[1] = first
+                record[2] = a[7 + 3 * d]
+                record[3] = a[8 + 3 * d]
+                record[0] = a[5]
+            return
+        corner += first * a[9 + 3 * d]
+    each = a[6]
+    n = a[7] * each
+    step = a[9]
+    for row in range(lo, hi):
+        rest = row
+        start = corner
+        for d in range(1, dimensions):
+            quotient = idiv(rest, a[7 + 3 * d])
+            start += (rest - quotient * a[7 + 3 * d]) * a[9 + 3 * d]
+            rest = quotient
+        x = advance(source, start)
+        y = advance(result, row * n)
+        if step == each:
+            for j in range(n):
+                y[j] = x[j]
+        else:
+            for j in range(a[7]):
+                for part in range(each):
+                    y[j * each + part] = x[j * step + part]
+"""
+
 _Dimension = tuple[int, int, int]  # size, source stride, result stride
 
 
@@ -163,6 +206,19 @@ def pad(call: Node) -> Sequence[Launch]:
     words = (*pointers, len(shape) - 1, padded[-1], before[-1], shape[-1], strides[-1], *outer)
     moved = (arg.size + call.size) * arg.dtype.size
     return [Launch(kernel(PAD, T=kind), words, prod(padded[:-1]), grain(padded[-1]), moved)]
+
+
+@template("slice", may_fail=True, strided=frozenset({0}))
+def slice_(call: Node) -> Sequence[Launch]:
+    """One launch. A block that does not lie within the array is an InvalidArgumentError."""
+    source, begin = call.args
+    kind, each = moved_type(source.dtype, "Slice")
+    error = StatusWord("InvalidArgumentError", "The slice from {0} of size {1} ends outside a dimension of size {2}")
+    strides = access(source)[2]
+    dims = [w for d in reversed(range(len(source.shape))) for w in (call.shape[d], source.shape[d], strides[d] * each)]
+    words = (Pointer(0), Pointer(1), Pointer(-1), len(source.shape), error, each, *dims)
+    code = kernel(SLICE, T=kind, I=element_type(begin.dtype, "Slice"))
+    return [Launch(code, words, prod(call.shape[:-1]), grain(call.shape[-1] * each), 2 * call.size * call.dtype.size)]
 
 
 def _with_elements(before: Shape, shape: Shape, each: int) -> tuple[Shape, Shape]:

@@ -11,8 +11,9 @@ from itertools import accumulate
 import numpy as np
 
 from flowc.codegen.ir import Node, Program, Shape
-from flowc.codegen.lower.common import dense, full, index_token, index_vector, refuse_strings, stored, whole
+from flowc.codegen.lower.common import dense, full, refuse_strings, stored
 from flowc.codegen.lower.registry import LoweredOp, lowering
+from flowc.codegen.lower.state import scattered
 from flowc.framework.constant_value import values_from_shapes
 from flowc.framework.dtypes import int64
 
@@ -148,15 +149,7 @@ def gather(p: Program, op: LoweredOp, table: Node, indices: Node) -> Node:
 @lowering("UnsortedSegmentSum")
 def unsorted_segment_sum(p: Program, op: LoweredOp, data: Node, ids: Node, count: Node) -> Node:
     """Rows of `data` added to the rows of zeros that their ids name."""
-    zeros = whole(p, full(p, op.shapes[0], 0, data.dtype))
-    return scattered_sum(p, zeros, ids, data)
-
-
-def scattered_sum(p: Program, table: Node, indices: Node, rows: Node) -> Node:
-    """`table` with `rows` added at `indices`; those of a repeated index add up, in order."""
-    checked = index_token(p, indices, table.shape[0])
-    args = [whole(p, table), dense(p, indices), dense(p, rows), checked]
-    return p.call("scatter_add", args, table.shape, table.dtype)
+    return scattered(p, "scatter_add", full(p, op.shapes[0], 0, data.dtype), ids, data)
 
 
 @lowering("InvertPermutation")
@@ -164,7 +157,5 @@ def invert_permutation(p: Program, op: LoweredOp, x: Node) -> Node:
     """0 … n-1, each put where `x` says."""
     if op.values[0] is not None:
         return p.const(np.argsort(op.values[0]).astype(x.dtype.as_numpy_dtype))
-    checked = index_token(p, x, x.size)
-    numbers = p.cast(index_vector(p, x.size), x.dtype)
-    zeros = whole(p, full(p, x.shape, 0, x.dtype))
-    return p.call("scatter_update", [zeros, dense(p, x), numbers, checked], x.shape, x.dtype)
+    numbers = p.cast(p.iota(x.shape, 0), x.dtype)
+    return scattered(p, "scatter_update", full(p, x.shape, 0, x.dtype), x, numbers)

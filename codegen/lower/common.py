@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import numpy as np
-
 from flowc.codegen.ir import Node, Program, access, is_dense
 from flowc.codegen.lower.registry import LoweredOp
-from flowc.framework.dtypes import DType, float16, float32, int64, string
+from flowc.framework.dtypes import DType, float16, float32, string
 from flowc.framework.errors import InvalidArgumentError, UnimplementedError
 
 
@@ -65,18 +63,14 @@ def axes_of(op: LoweredOp, index: int, rank: int) -> tuple[int, ...]:
     return tuple(sorted({int(axis) % max(rank, 1) for axis in op.known(index).reshape(-1)}))
 
 
-def in_float32(p: Program, x: Node, compute: Callable[[Node], Node]) -> Node:
-    """`compute` of x; of float16, done in float32 and rounded once at the end."""
-    if x.dtype is not float16:
-        return compute(x)
-    return p.cast(compute(p.cast(x, float32)), float16)
+def in_float32(p: Program, compute: Callable[..., Node], *args: Node) -> Node:
+    """`compute` of the arguments; of float16 ones, done in float32 and rounded once at the end."""
+    if args[0].dtype is not float16:
+        return compute(*args)
+    return p.cast(compute(*(p.cast(x, float32) for x in args)), float16)
 
 
 def invalid(message: str) -> InvalidArgumentError:
     """The error for values, known before the run, that an op cannot work on."""
     return InvalidArgumentError(None, None, message)
 
-
-def index_vector(p: Program, count: int) -> Node:
-    """0 … count-1 as int64, in memory."""
-    return p.const(np.arange(count, dtype=np.int64), int64)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Final
 
 from flowc.codegen.ir import Node, Program
 from flowc.codegen.lower.common import axes_of, in_float32, invalid
 from flowc.codegen.lower.registry import LoweredOp, lowering
+from flowc.framework.dtypes import int64
 
 KINDS: Final = {"All": "all", "Any": "any", "Max": "max", "Min": "min", "Prod": "prod", "Sum": "sum"}
 ARG_KINDS: Final = {"ArgMax": "argmax", "ArgMin": "argmin"}
@@ -18,7 +20,7 @@ def reduction(p: Program, op: LoweredOp, x: Node, indices: Node) -> Node:
     keep_dims = bool(op.attrs.get("keep_dims", False))
     if op.type not in ("Sum", "Prod"):
         return p.reduce(KINDS[op.type], x, axes, keep_dims)
-    return in_float32(p, x, lambda wide: p.reduce(KINDS[op.type], wide, axes, keep_dims))
+    return in_float32(p, lambda wide: p.reduce(KINDS[op.type], wide, axes, keep_dims), x)
 
 
 @lowering("Mean")
@@ -26,19 +28,17 @@ def mean(p: Program, op: LoweredOp, x: Node, indices: Node) -> Node:
     """The sum by the number of elements: NaN for none, an error if they are integers. Of integers, truncated."""
     axes = axes_of(op, 1, len(x.shape))
     keep_dims = bool(op.attrs.get("keep_dims", False))
-    count = 1
-    for axis in axes:
-        count *= x.shape[axis]
-    if count == 0 and x.dtype.is_integer and op.shapes[0].count(0) == 0:
+    count = prod(x.shape[axis] for axis in axes)
+    if not x.dtype.is_integer:
+        return in_float32(p, lambda wide: _by_count(p, p.reduce("sum", wide, axes, keep_dims), count), x)
+    if count == 0 and op.shapes[0].count(0) == 0:
         raise invalid("Mean of no integers")
+    total = p.reduce("sum", x, axes, keep_dims)
+    return p.cast(_by_count(p, p.cast(total, int64), max(count, 1)), x.dtype)
 
-    def total_by_count(wide: Node) -> Node:
-        total = p.reduce("sum", wide, axes, keep_dims)
-        return p.map("div", total, p.scalar(count, wide.dtype))
 
-    if count <= 1 and x.dtype.is_integer:  # a count of 0 may not fit where 1 does, and there is nothing to divide
-        return p.reduce("sum", x, axes, keep_dims)
-    return in_float32(p, x, total_by_count)
+def _by_count(p: Program, total: Node, count: int) -> Node:
+    return p.map("div", total, p.scalar(count, total.dtype))
 
 
 @lowering(*ARG_KINDS)

@@ -251,31 +251,27 @@ def _argument(op: Operation, gradient: Gradient | None) -> Gradient | None:
 def _checked(op: Operation, results: list[Any]) -> list[Gradient | None]:
     """What a gradient function returned, if it fits the operation's inputs."""
     if len(results) != len(op._inputs):
-        raise ValueError(
-            f"The gradient of {op.name!r} ({op.type}) returned {len(results)} gradients for {len(op._inputs)} inputs."
-        )
-    return [
-        None if r is None else _fitting(op, i, convert_to_tensor_or_indexed_slices(r)) for i, r in enumerate(results)
-    ]
+        raise _misfit(op, f"returned {len(results)} gradients for {len(op._inputs)} inputs")
+    return [None if r is None else _fitting(op, i, convert_to_tensor_or_indexed_slices(r)) for i, r in enumerate(results)]
 
 
 def _fitting(op: Operation, index: int, gradient: Gradient) -> Gradient:
     """A gradient with all that is known of its input's shape; ValueError if its type or shape is another."""
     tensor = op._inputs[index]
-    if gradient.dtype._base is not tensor._dtype._base:
-        raise ValueError(
-            f"The gradient of {op.name!r} ({op.type}) for input {tensor.name!r} has type {gradient.dtype.name}, "
-            f"not {tensor._dtype._base.name}."
-        )
+    expected, given = tensor._dtype._base, gradient.dtype._base
+    if given is not expected:
+        raise _misfit(op, f"for input {tensor.name!r} has type {given.name}, not {expected.name}")
     if isinstance(gradient, Tensor) and gradient._shape != tensor._shape:
         try:
             gradient.set_shape(tensor._shape)
         except ValueError:
-            raise ValueError(
-                f"The gradient of {op.name!r} ({op.type}) for input {tensor.name!r} has shape {gradient._shape}, "
-                f"not {tensor._shape}."
-            ) from None
+            raise _misfit(op, f"for input {tensor.name!r} has shape {gradient._shape}, not {tensor._shape}") from None
     return gradient
+
+
+def _misfit(op: Operation, what: str) -> ValueError:
+    line = op.source_line()
+    return ValueError(f"The gradient of {op.name!r} ({op.type}) {what}." + (f"\n  made at {line}" if line else ""))
 
 
 def _gate(results: Sequence[Gradient | None]) -> list[Gradient | None]:

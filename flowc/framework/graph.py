@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from types import CodeType
 from typing import Any, Final
 
 from flowc.framework import device as device_lib
@@ -133,22 +132,36 @@ class Operation:
         original_op: Operation | None = None,
         op_def: Any = None,
     ) -> None:
-        if not _VALID_OP_NAME.fullmatch(node_def.name):
-            raise ValueError(f"{node_def.name!r} is not a valid node name")
-        self._graph, self._name, self._type = g, node_def.name, node_def.op
-        self._attrs: dict[str, Any] = dict(node_def.attr)
-        self._device: str = node_def.device
-        self._inputs: tuple[Tensor, ...] = tuple(inputs or ())
-        self._control_inputs: tuple[Operation, ...] = tuple(_as_operation(c) for c in control_inputs or ())
-        self._outputs = tuple(Tensor(self, i, t) for i, t in enumerate(output_types or ()))
+        self._set_up(g, node_def.op, node_def.name, tuple(inputs or ()), output_types or (), dict(node_def.attr))
+        self._device = node_def.device
+        self._control_inputs = tuple(_as_operation(c) for c in control_inputs or ())
         self._original_op = original_op
-        self._gradient_type: str = self._type
-        self._lines: tuple[tuple[CodeType, int], ...] = source.user_lines()
-        self._id = 0
-        for tensor in self._inputs:
+
+    @classmethod
+    def _make(
+        cls, g: Graph, op_type: str, name: str, inputs: tuple[Tensor, ...], output_types: Any, attrs: dict[str, Any]
+    ) -> Operation:
+        """An operation without a NodeDef, which large graphs have no time to make."""
+        op = cls.__new__(cls)
+        op._set_up(g, op_type, name, inputs, output_types, attrs)
+        return op
+
+    def _set_up(
+        self, g: Graph, op_type: str, name: str, inputs: tuple[Tensor, ...], output_types: Any, attrs: dict[str, Any]
+    ) -> None:
+        if not _VALID_OP_NAME.fullmatch(name):
+            raise ValueError(f"{name!r} is not a valid node name")
+        for tensor in inputs:
             if tensor._op._graph is not g:
-                raise ValueError(f"Tensor {tensor} must be from the same graph as operation {self._name!r}.")
-            tensor._consumers.append(self)
+                raise ValueError(f"Tensor {tensor} must be from the same graph as operation {name!r}.")
+        self._graph, self._name, self._type, self._attrs, self._inputs = g, name, op_type, attrs, inputs
+        self._device = ""
+        self._control_inputs: tuple[Operation, ...] = ()
+        self._outputs = tuple([Tensor(self, i, t) for i, t in enumerate(output_types)])
+        self._original_op: Operation | None = None
+        self._gradient_type = op_type
+        self._lines = source.user_lines()
+        self._id = 0
 
     @property
     def name(self) -> str:
@@ -217,7 +230,7 @@ class Operation:
 
     def source_line(self) -> str:
         """The user's innermost line that made this operation, as `file:line`; empty if there is none."""
-        return str(source.describe(self._lines[:1])[0]) if self._lines else ""
+        return str(source.describe(self._lines[:2])[0]) if self._lines else ""
 
     def run(self, feed_dict: Mapping[Any, Any] | None = None, session: Any = None) -> None:
         """Runs this operation in `session` or the default session."""
@@ -278,17 +291,18 @@ class Graph:
         """
         if self._finalized:
             raise RuntimeError("Graph is finalized and cannot be modified.")
-        if name and name.endswith("/"):
-            name = name[:-1]  # a scope's own name, kept as it is
-        else:
-            name = self.unique_name(name or op_type)
-        definition = registry.NodeDef(name, op_type, (), "", dict(attrs or {}))
-        op = Operation(definition, self, inputs, dtypes, self._control_dependencies_for(inputs), input_types)
-        op._gradient_type = self._gradient_overrides.get(op_type, op_type)
+        # A name that ends in "/" is that of a scope, kept as it is.
+        name = name[:-1] if name and name[-1] == "/" else self.unique_name(name or op_type)
+        op = Operation._make(self, op_type, name, tuple(inputs), dtypes, dict(attrs) if attrs else {})
+        if self._control_stack:
+            op._control_inputs = tuple(self._control_dependencies_for(inputs))
+        if self._gradient_overrides:
+            op._gradient_type = self._gradient_overrides.get(op_type, op_type)
         if compute_shapes:
             registry.set_shapes(op)
         self._add(op)
-        self._place(op)
+        if self._device_functions:
+            self._place(op)
         return op
 
     def _place(self, op: Operation) -> None:
@@ -301,6 +315,8 @@ class Graph:
         self._version += 1
         op._id = self._version
         self._by_name[op._name] = op
+        for tensor in op._inputs:
+            tensor._consumers.append(op)
         for _, members in self._control_stack:
             members.add(op)
 

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from flowc.framework.constant_value import constant_value
 from flowc.framework.convert import convert_to_tensor, register_tensor_conversion_function
 from flowc.framework.dtypes import DType
 from flowc.framework.graph import Graph, Operation, Tensor
 
-__all__ = ["IndexedSlices", "convert_to_tensor_or_indexed_slices"]
+__all__ = ["IndexedSlices", "IndexedSlicesValue", "convert_to_tensor_or_indexed_slices"]
 
 _LARGE = 100_000_000  # elements of a dense tensor that are worth a warning
+
+
+class IndexedSlicesValue(NamedTuple):
+    """The arrays of a fetched IndexedSlices; `dense_shape` is None if it has none."""
+
+    values: Any
+    indices: Any
+    dense_shape: Any = None
 
 
 class IndexedSlices:
@@ -68,6 +77,11 @@ class IndexedSlices:
     def graph(self) -> Graph:
         """The graph of the tensors."""
         return self._values.graph
+
+    def _flowc_fetch(self) -> tuple[tuple[Tensor, ...], Callable[..., IndexedSlicesValue]]:
+        """For sessions: the tensors to fetch or feed, and what makes the fetched value of theirs."""
+        parts = (self._values, self._indices)
+        return parts if self._dense_shape is None else (*parts, self._dense_shape), IndexedSlicesValue
 
     def __repr__(self) -> str:
         shape = "" if self._dense_shape is None else f", dense_shape={self._dense_shape}"

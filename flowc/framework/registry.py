@@ -13,8 +13,9 @@ An op is one block in `flowc/ops/<family>.py`:
         y = op.outputs[0]
         return grad * (1 - y * y)
 
-and one function in `flowc/codegen/lower/<family>.py` that says how it is computed. `apply` converts the arguments, checks
-their types, names the operation and infers its shape; an error names the op, the types and shapes and the user's line.
+and one function in `flowc/codegen/lower/<family>.py` that says how it is computed. `apply` converts the arguments,
+checks their types, names the operation and infers its shape; an error names the op, the types and shapes and the user's
+line.
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ GradientFunction = Callable[..., Any]
 
 @dataclass(eq=False)
 class OpDef:
-    """What is known of an op type. `gradient`: a function (op, *output gradients) -> input gradients; None: there is none."""
+    """What is known of an op type: what `define` was told."""
 
     type: str
     shape: ShapeRule
@@ -87,9 +88,7 @@ class OpDef:
     same_from: int | None = None
     stateful: bool = False
     input_names: tuple[str, ...] = ()
-    gradient: GradientFunction | None = None
-    differentiable: bool = True
-    doc: str = field(default="", repr=False)
+    accepted: set[tuple[int, ...]] = field(default_factory=set, repr=False)  # enums of input types found right before
 
 
 _ops: dict[str, OpDef] = {}
@@ -105,13 +104,13 @@ def define(
     same_from: int | None = None,
     result: DType | TypeRule | None = None,
     stateful: bool = False,
-    inputs: str = "x y z",
+    inputs: str = "x y",
 ) -> OpDef:
     """Registers an op type.
 
     shape: the shape rule, a function of a ShapeContext that returns one shape an output.
-    allowed: the types of its inputs. A set: all inputs share one type of it. A tuple: one set an input, the last one for
-        all that follow, each free.
+    allowed: the types of its inputs. A set: all inputs share one type of it. A tuple: one set an input, the last one
+        for all that follow, each free.
     same_from: with a tuple, the inputs from this index on share one type.
     result: the outputs' types: one type, or a function (input types, attributes) -> list; by default the first input's.
     stateful: it has an effect or gives another value each time; it is never folded, shared or dropped when asked for.
@@ -197,12 +196,14 @@ def _given_zeros(function: GradientFunction) -> GradientFunction:
         from flowc.ops.array_ops import zeros_like
 
         pairs = zip(op.outputs, grads, strict=True)
-        return function(op, *(zeros_like(y) if g is None and y.dtype.base_dtype in dtypes.FLOATING else g for y, g in pairs))
+        return function(
+            op, *(zeros_like(y) if g is None and y.dtype.base_dtype in dtypes.FLOATING else g for y, g in pairs)
+        )
 
     return filled
 
 
-def NoGradient(op_type: str) -> None:  # noqa: N802  # the API's name
+def NoGradient(op_type: str) -> None:  # the API's name
     """Says that an op type is not differentiable."""
     if not isinstance(op_type, str):
         raise TypeError("op_type must be a string")
@@ -263,17 +264,18 @@ def set_shapes(op: Any) -> None:
             _assign_shapes(op, rule(op))
         return
     try:
-        _assign_shapes(op, definition.shape(BuildContext(op)))
+        shapes = definition.shape(BuildContext(op))
     except ValueError as error:
         given = ", ".join(str(t._shape) for t in op._inputs)
         raise ValueError(f"{error}\n  op: {op._name} ({op._type}), input shapes: {given}{_at_user_line()}") from None
+    _assign_shapes(op, shapes)
 
 
 def _assign_shapes(op: Any, shapes: Sequence[Any]) -> None:
     if len(shapes) != len(op._outputs):
         raise RuntimeError(f"The shape rule of {op._type!r} gave {len(shapes)} shapes for {len(op._outputs)} outputs.")
     for tensor, shape in zip(op._outputs, shapes, strict=True):
-        tensor._shape = as_shape(shape)
+        tensor._shape = shape if type(shape) is TensorShape else as_shape(shape)
 
 
 def _at_user_line() -> str:
@@ -300,13 +302,17 @@ def apply(
             inputs, name = _converted(definition, inputs, name or op_type)
             break
     types = [t._dtype._base for t in inputs]
-    _check_types(definition, types)
+    signature = tuple([dtype._enum for dtype in types])
+    if signature not in definition.accepted:
+        _check_types(definition, types)
+        definition.accepted.add(signature)
     result = definition.result
     if result is None:
         output_types: Sequence[DType] = types[:1]
     else:
         output_types = (result,) if isinstance(result, DType) else result(types, attrs or {})
-    op = get_graph(inputs).create_op(op_type, inputs, output_types, None, name, attrs)
+    graph = inputs[0]._op._graph if inputs else get_default_graph()
+    op = graph.create_op(op_type, inputs, output_types, None, name, attrs)
     outputs = op._outputs
     if len(outputs) == 1:
         return outputs[0]

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
-from types import CodeType, FrameType
-from typing import NamedTuple
+from types import FrameType
+from typing import Any, NamedTuple
 
 _TREE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 _PACKAGE_ROOTS = tuple(os.path.join(_TREE, part) + os.sep for part in ("flowc", "codegen", "runtime"))
-_is_library: dict[CodeType, bool] = {}
+_is_library: dict[str, bool] = {}
 _MAX_FRAMES = 6
+
+Lines = tuple[Any, ...]  # (code, line number) of each frame, one after the other: many are kept, so they must be small
 
 
 class Line(NamedTuple):
@@ -24,32 +26,34 @@ class Line(NamedTuple):
         return f"{self.filename}:{self.lineno}"
 
 
-def _in_library(code: CodeType) -> bool:
-    known = _is_library.get(code)
-    if known is None:
-        name = os.path.abspath(code.co_filename)
-        known = _is_library[code] = name.startswith(_PACKAGE_ROOTS) and f"{os.sep}models{os.sep}" not in name
+def _in_library(filename: str) -> bool:
+    name = os.path.abspath(filename)
+    known = _is_library[filename] = name.startswith(_PACKAGE_ROOTS) and f"{os.sep}models{os.sep}" not in name
     return known
 
 
-def user_lines() -> tuple[tuple[CodeType, int], ...]:
+def user_lines() -> Lines:
     """The innermost of the user's lines on the stack now, innermost first, in the cheap form that operations keep."""
     frame: FrameType | None = sys._getframe(1)
-    lines: list[tuple[CodeType, int]] = []
-    while frame is not None and len(lines) < _MAX_FRAMES:
+    lines: list[Any] = []
+    known, room = _is_library, _MAX_FRAMES
+    while frame is not None and room:
         code = frame.f_code
-        if not _in_library(code):
-            lines.append((code, frame.f_lineno))
+        filename = code.co_filename
+        if not (known[filename] if filename in known else _in_library(filename)):
+            lines += (code, frame.f_lineno)
+            room -= 1
         frame = frame.f_back
     return tuple(lines)
 
 
-def describe(lines: tuple[tuple[CodeType, int], ...]) -> list[Line]:
+def describe(lines: Lines) -> list[Line]:
     """Kept lines as readable ones."""
-    return [Line(code.co_filename, lineno, code.co_name) for code, lineno in lines]
+    pairs = zip(lines[::2], lines[1::2], strict=True)
+    return [Line(code.co_filename, lineno, code.co_name) for code, lineno in pairs]
 
 
 def user_line() -> Line | None:
     """The user's line that is running now, or None if only flowc is on the stack."""
-    lines = user_lines()
-    return describe(lines)[0] if lines else None
+    lines = describe(user_lines())
+    return lines[0] if lines else None

@@ -1,4 +1,4 @@
-"""Arithmetic of two tensors that broadcast as in NumPy: add, sub, mul, div, mod, pow, maximum, minimum; sums of many."""
+"""Arithmetic of two tensors, broadcast as in NumPy: add, sub, mul, div, mod, pow, maximum, minimum; sums of many."""
 
 from __future__ import annotations
 
@@ -6,10 +6,22 @@ from collections.abc import Sequence
 from typing import Any
 
 from flowc.framework import shape_rules
-from flowc.framework.convert import convert_to_tensor
-from flowc.framework.dtypes import NUMERIC, ORDERED, DType, as_dtype, float32, float64, int8, int16, int32, int64, uint8, uint16
+from flowc.framework.dtypes import (
+    NUMERIC,
+    ORDERED,
+    DType,
+    as_dtype,
+    float32,
+    float64,
+    int8,
+    int16,
+    int32,
+    int64,
+    uint8,
+    uint16,
+)
 from flowc.framework.graph import Tensor
-from flowc.framework.registry import apply, define, gradient, not_differentiable
+from flowc.framework.registry import apply, define, gradient
 from flowc.framework.scopes import op_scope
 from flowc.framework.shapes import as_shape
 from flowc.ops.array_ops import cast, ones_like, reshape, shape_of, zeros_like
@@ -53,9 +65,9 @@ def _summed(grad: Any, target: Any, axes: Any) -> Any:
     if grad is None:
         return None
     known_axes = constant_value(axes)
-    if known_axes is not None and known_axes.size == 0:
-        return grad
     rank, target_rank = grad.get_shape().ndims, target.get_shape().ndims
+    if known_axes is not None and known_axes.size == 0:
+        return grad if rank is not None and rank == target_rank else reshape(grad, shape_of(target))
     if known_axes is not None and rank is not None and target_rank is not None:
         if known_axes.tolist() == list(range(rank - target_rank)):
             return reduce_sum(grad, known_axes)
@@ -116,15 +128,14 @@ define("Div", shape=shape_rules.broadcast, allowed=NUMERIC)
 
 
 def div(x: Any, y: Any, name: str | None = None) -> Tensor:
-    """x / y. Of ints, truncated towards zero as in C; a division of ints by 0 fails the run with InvalidArgumentError."""
+    """x / y. Of ints, truncated towards zero as in C; dividing ints by 0 fails the run with InvalidArgumentError."""
     result: Tensor = apply("Div", [x, y], name=name)
     return result
 
 
 @gradient("Div")
 def _div_grad(op: Any, grad: Any) -> Any:
-    x, y = op.inputs
-    quotient = grad / conjugate(y)
+    quotient = grad / conjugate(op.inputs[1])
     return unbroadcast(op, quotient, -quotient * conjugate(op.outputs[0]))
 
 
@@ -163,7 +174,9 @@ def _of_one_type(x: Any, y: Any) -> tuple[Tensor, Tensor]:
     assert definition is not None
     x, y = convert_inputs(definition, [x, y])
     if x.dtype.base_dtype is not y.dtype.base_dtype:
-        raise TypeError(f"x and y must have the same dtype, got {x.dtype.base_dtype.name} and {y.dtype.base_dtype.name}.")
+        raise TypeError(
+            f"x and y must have the same dtype, got {x.dtype.base_dtype.name} and {y.dtype.base_dtype.name}."
+        )
     return x, y
 
 
@@ -270,9 +283,7 @@ def _add_n_grad(op: Any, grad: Any) -> Any:
     return [grad] * len(op.inputs)
 
 
-def accumulate_n(
-    inputs: Sequence[Any], shape: Any = None, tensor_dtype: Any = None, name: str | None = None
-) -> Tensor:
+def accumulate_n(inputs: Sequence[Any], shape: Any = None, tensor_dtype: Any = None, name: str | None = None) -> Tensor:
     """The sum of a list of tensors, as `add_n`; `shape` and `tensor_dtype`, if given, are what they must have."""
     total = add_n(inputs, name or "AccumulateN")
     if tensor_dtype is not None and as_dtype(tensor_dtype) != total.dtype:

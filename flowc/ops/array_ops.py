@@ -12,7 +12,7 @@ from flowc.framework.dtypes import ANY, BOOL, INDEX, NUMERIC, DType, as_dtype, f
 from flowc.framework.graph import Tensor
 from flowc.framework.registry import ShapeContext, apply, define, gradient, not_differentiable
 from flowc.framework.scopes import op_scope
-from flowc.framework.shape_rules import SCALAR, UNKNOWN, Shapes, Sizes
+from flowc.framework.shape_rules import UNKNOWN, Shapes
 from flowc.framework.shapes import TensorShape, broadcast_shapes, unknown_shape
 
 __all__ = [
@@ -287,8 +287,8 @@ def _axes_vectors(ctx: ShapeContext) -> Shapes:
     return [TensorShape((None if axes is None else len(axes),)) for axes in known]
 
 
-# For each of two tensors, the axes along which a binary op repeats it: those to sum its gradient over. The values depend
-# on the shapes only (`flowc.framework.constant_value`), so the op is never run.
+# For each of two tensors, the axes along which a binary op repeats it: those to sum its gradient over. The values
+# depend on the shapes only (`flowc.framework.constant_value`), so the op is never run.
 define("BroadcastGradientAxes", shape=_axes_vectors, allowed=(ANY,), result=lambda types, attrs: [int32, int32])
 not_differentiable("BroadcastGradientAxes")
 
@@ -332,11 +332,11 @@ def cast(x: Any, dtype: Any, name: str | None = None) -> Tensor:
 
     `x` itself if it has that type already.
     """
-    x = convert_to_tensor(x, name="x")
-    target, source = as_dtype(dtype).base_dtype, x.dtype.base_dtype
+    tensor = convert_to_tensor(x, name="x")
+    target, source = as_dtype(dtype).base_dtype, tensor.dtype.base_dtype
     if source is target:
-        return x
-    result: Tensor = apply("Cast", [x], {"SrcT": source, "DstT": target}, name)
+        return tensor
+    result: Tensor = apply("Cast", [tensor], {"SrcT": source, "DstT": target}, name)
     return result
 
 

@@ -29,9 +29,7 @@ def _real_type(types: Sequence[DType], attrs: Mapping[str, Any]) -> Sequence[DTy
     return [_REAL_OF[types[0]]]
 
 
-define(
-    "Complex", shape=shape_rules.broadcast, allowed=frozenset(_COMPLEX_OF), result=_complex_type, inputs="real imag"
-)
+define("Complex", shape=shape_rules.broadcast, allowed=frozenset(_COMPLEX_OF), result=_complex_type, inputs="real imag")
 
 
 def complex(real: Any, imag: Any, name: str | None = None) -> Tensor:

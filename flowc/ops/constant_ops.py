@@ -9,13 +9,12 @@ import numpy as np
 
 from flowc.framework import shape_rules
 from flowc.framework.convert import constant, convert_to_tensor
-from flowc.framework.dtypes import BOOL, INDEX, INTEGER, NUMERIC, REAL, DType, as_dtype, bool_, float32, string
+from flowc.framework.dtypes import BOOL, INDEX, NUMERIC, REAL, DType, as_dtype, float32, string
 from flowc.framework.graph import Tensor
 from flowc.framework.registry import ShapeContext, apply, define, gradient, not_differentiable
 from flowc.framework.scopes import op_scope
-from flowc.framework.shape_rules import SCALAR, Shapes
+from flowc.framework.shape_rules import Shapes
 from flowc.framework.shapes import TensorShape, as_shape
-from flowc.framework.stacks import get_default_graph
 
 __all__ = ["constant", "fill", "linspace", "ones", "placeholder", "range", "zeros"]
 

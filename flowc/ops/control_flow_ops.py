@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from flowc.framework import shape_rules
-from flowc.framework.graph import Operation, Tensor
+from flowc.framework.graph import Operation
 from flowc.framework.registry import apply, define, get_graph, not_differentiable
 from flowc.framework.scopes import op_scope
 from flowc.ops.array_ops import identity

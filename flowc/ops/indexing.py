@@ -1,4 +1,4 @@
-"""`tensor[…]`: ints, slices, `...` and `None` (tf.newaxis), as in NumPy's basic indexing, by Slice, Squeeze, ExpandDims."""
+"""`tensor[…]` with ints, slices, `...` and `None` (tf.newaxis) as in NumPy, by Slice, Squeeze and ExpandDims."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import numpy as np
 from flowc.framework.graph import Tensor
 from flowc.ops.arithmetic_ops import add, sub
 from flowc.ops.array_ops import cast, expand_dims, identity, shape, squeeze
-from flowc.ops.slicing_ops import pack, reverse, slice as slice_tensor
+from flowc.ops.slicing_ops import pack, reverse
+from flowc.ops.slicing_ops import slice as slice_tensor
 
 __all__ = ["newaxis"]
 
@@ -34,10 +35,11 @@ def get_item(tensor: Any, index: Any) -> Tensor:
     """The part of `tensor` that `index` names: `tensor[0, 1:3, ..., tf.newaxis]`.
 
     Ints (or scalar int tensors) drop their dimension, slices keep theirs, `None` adds one of size 1. Negative numbers
-    count from the end. Bounds beyond a size that is known are cut off, as NumPy does. A tensor of unknown rank is taken to
-    have as many dimensions as the index names.
+    count from the end. Bounds beyond a size that is known are cut off, as NumPy does. A tensor of unknown rank is taken
+    to have as many dimensions as the index names.
 
-    Raises ValueError for an index out of range or a step other than 1 (or -1 over a whole dimension), TypeError for others.
+    Raises ValueError for an index out of range or a step other than 1 (or -1 over a whole dimension), TypeError for
+    what is no index.
     """
     indices = _with_all_dimensions(index if isinstance(index, tuple) else (index,), tensor.get_shape().ndims)
     parts = [_part(tensor, axis, item) for axis, item in enumerate(i for i in indices if i is not None)]

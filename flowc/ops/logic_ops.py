@@ -125,6 +125,7 @@ def logical_xor(x: Any, y: Any, name: str = "LogicalXor") -> Tensor:
 
 # -- choice ------------------------------------------------------------------------------------------------------------
 
+
 def _selected(ctx: ShapeContext) -> Shapes:
     condition, t, e = ctx.shapes
     result = t.merge_with(e)
@@ -139,7 +140,14 @@ def _selected(ctx: ShapeContext) -> Shapes:
     return (result.merge_with(condition),)
 
 
-define("Select", shape=_selected, allowed=(BOOL, ANY), same_from=1, result=lambda types, attrs: types[1:2], inputs="condition t e")
+define(
+    "Select",
+    shape=_selected,
+    allowed=(BOOL, ANY),
+    same_from=1,
+    result=lambda types, attrs: types[1:2],
+    inputs="condition t e",
+)
 
 
 def select(condition: Any, t: Any, e: Any, name: str | None = None) -> Tensor:

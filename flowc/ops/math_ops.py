@@ -275,10 +275,8 @@ not_differentiable("Floor", "Ceil")
 
 def round(x: Any, name: str | None = None) -> Tensor:
     """The nearest whole number, floor(x + 0.5): halves are rounded up. Ints as they are."""
-    x = convert_to_tensor(x, name="x")
-    if x.dtype.is_integer:
-        return x
-    return floor(x + 0.5, name)
+    tensor = convert_to_tensor(x, name="x")
+    return tensor if tensor.dtype.is_integer else floor(tensor + 0.5, name)
 
 
 # -- tests -------------------------------------------------------------------------------------------------------------

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from flowc.framework import shape_rules
 from flowc.framework.convert import convert_to_tensor
 from flowc.framework.dtypes import FLOATING, INDEX
 from flowc.framework.graph import Tensor
@@ -19,9 +18,8 @@ __all__ = ["batch_matmul", "matmul"]
 def _product(a: TensorShape, b: TensorShape, turn_a: bool, turn_b: bool) -> TensorShape:
     """The shape of the product of two matrices, either of which may be turned first."""
     a, b = a.with_rank(2), b.with_rank(2)
-    assert a.tuple is not None and b.tuple is not None
-    rows, inner = a.tuple[::-1] if turn_a else a.tuple
-    other, columns = b.tuple[::-1] if turn_b else b.tuple
+    rows, inner = a.as_list()[::-1] if turn_a else a.as_list()
+    other, columns = b.as_list()[::-1] if turn_b else b.as_list()
     if inner is not None and other is not None and inner != other:
         raise ValueError(
             f"Inner dimensions do not match: {inner} and {other}, of {a}{' transposed' * turn_a} and "
@@ -34,7 +32,8 @@ def _product(a: TensorShape, b: TensorShape, turn_a: bool, turn_b: bool) -> Tens
 
 
 def _matmul_shape(ctx: ShapeContext) -> Shapes:
-    return (_product(*ctx.shapes, ctx.attrs["transpose_a"], ctx.attrs["transpose_b"]),)
+    a, b = ctx.shapes
+    return (_product(a, b, ctx.attrs["transpose_a"], ctx.attrs["transpose_b"]),)
 
 
 define("MatMul", shape=_matmul_shape, allowed=FLOATING | INDEX, inputs="a b")
@@ -58,7 +57,9 @@ def matmul(
     if (a.get_shape().ndims or 2) > 2:
         turned = {"adj_x": bool(transpose_a), "adj_y": bool(transpose_b)}
         if a.dtype.is_complex and (transpose_a or transpose_b):
-            raise ValueError("matmul transposes complex matrices, not batches of them: use batch_matmul, which conjugates")
+            raise ValueError(
+                "matmul transposes complex matrices, not batches of them: use batch_matmul, which conjugates"
+            )
         batch: Tensor = apply("BatchMatMul", [a, b], turned, name or "MatMul")
         return batch
     attrs = {"transpose_a": bool(transpose_a), "transpose_b": bool(transpose_b)}
@@ -91,7 +92,9 @@ def _batch_shape(ctx: ShapeContext) -> Shapes:
 define("BatchMatMul", shape=_batch_shape, allowed=FLOATING | INDEX)
 
 
-def batch_matmul(x: Any, y: Any, adj_x: bool | None = None, adj_y: bool | None = None, name: str | None = None) -> Tensor:
+def batch_matmul(
+    x: Any, y: Any, adj_x: bool | None = None, adj_y: bool | None = None, name: str | None = None
+) -> Tensor:
     """The products of pairs of matrices: […, m, k] and […, k, n], of equal leading dimensions, give […, m, n].
 
     adj_x, adj_y: whether the matrices of x, of y are transposed (and conjugated, if complex) first.

@@ -9,12 +9,11 @@ import numpy as np
 
 from flowc.framework import shape_rules
 from flowc.framework.convert import convert_to_tensor
-from flowc.framework.dtypes import FLOATING, INDEX, NUMERIC, REAL, float32
+from flowc.framework.dtypes import INDEX, NUMERIC, REAL, float32
 from flowc.framework.graph import Tensor
 from flowc.framework.registry import ShapeContext, apply, define, gradient
 from flowc.framework.scopes import op_scope
 from flowc.framework.shape_rules import UNKNOWN, Shapes
-from flowc.framework.shapes import TensorShape
 from flowc.ops.activation_ops import relu, softplus
 from flowc.ops.arithmetic_ops import add, maximum, mul
 from flowc.ops.array_ops import cast, expand_dims, identity, rank, reshape, shape_of
@@ -53,7 +52,7 @@ define("Softmax", shape=_rows, allowed=REAL, inputs="logits")
 
 
 def softmax(logits: Any, name: str | None = None) -> Tensor:
-    """exp(logits) / sum(exp(logits)) over the last dimension, without overflow on the way. [batch, classes] or any rank."""
+    """exp(logits) / sum(exp(logits)) over the last dimension, of rank 2 or any other; without overflow on the way."""
     result: Tensor = apply("Softmax", [logits], name=name)
     return result
 
@@ -127,7 +126,7 @@ define(
 
 
 def sparse_softmax_cross_entropy_with_logits(logits: Any, labels: Any, name: str | None = None) -> Tensor:
-    """The cross entropy -log(softmax(logits))[label] of every row: logits [batch, classes], labels int[batch] → [batch].
+    """The cross entropy -log(softmax(logits))[label] of every row: [batch, classes] and int[batch] → [batch].
 
     A label outside [0, classes) fails the run with InvalidArgumentError.
     """
@@ -195,7 +194,9 @@ def relu_layer(x: Any, weights: Any, biases: Any, name: str | None = None) -> Te
         return relu(bias_add(matmul(x, weights), biases), scope)
 
 
-def dropout(x: Any, keep_prob: Any, noise_shape: Any = None, seed: int | None = None, name: str | None = None) -> Tensor:
+def dropout(
+    x: Any, keep_prob: Any, noise_shape: Any = None, seed: int | None = None, name: str | None = None
+) -> Tensor:
     """Each element is kept with probability `keep_prob` and scaled by 1 / keep_prob, else it is 0.
 
     Args:

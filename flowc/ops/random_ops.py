@@ -10,7 +10,7 @@ from flowc.framework import shape_rules
 from flowc.framework.convert import convert_to_tensor
 from flowc.framework.dtypes import ANY, INDEX, REAL, DType, as_dtype, float32, float64
 from flowc.framework.graph import Tensor
-from flowc.framework.registry import ShapeContext, apply, define, gradient, not_differentiable
+from flowc.framework.registry import ShapeContext, apply, define, not_differentiable
 from flowc.framework.scopes import get_seed, op_scope, set_random_seed
 from flowc.framework.shape_rules import Shapes
 from flowc.framework.shapes import TensorShape

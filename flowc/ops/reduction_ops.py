@@ -14,7 +14,7 @@ from flowc.framework.graph import Tensor
 from flowc.framework.registry import ShapeContext, apply, define, gradient, not_differentiable
 from flowc.framework.shape_rules import UNKNOWN, Shapes
 from flowc.framework.shapes import TensorShape, unknown_shape
-from flowc.ops.array_ops import broadcast_to, cast, expand_dims, rank, reshape, shape_of, size, transpose
+from flowc.ops.array_ops import broadcast_to, cast, expand_dims, rank, reshape, shape_of, size
 
 __all__ = [
     "argmax",

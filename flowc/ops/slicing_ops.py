@@ -145,7 +145,7 @@ def tile(input: Any, multiples: Any, name: str | None = None) -> Tensor:
 
 @gradient("Tile")
 def _tile_grad(op: Any, grad: Any) -> Any:
-    """The copies' gradients are added: as a tensor of shape [multiples[0], size[0], multiples[1], …], over even axes."""
+    """The copies' gradients are added up: with shape [multiples[0], size[0], multiples[1], …], over the even axes."""
     x, multiples = op.inputs
     ndims = x.get_shape().ndims
     if ndims == 0:
@@ -200,13 +200,10 @@ def _gather_grad(op: Any, grad: Any) -> Any:
 
     params, indices = op.inputs
     sizes = params.get_shape()
-    rows = shape_rules.known(sizes[1:]) if sizes.ndims is not None else None
     if indices.get_shape().ndims == 1:
         return IndexedSlices(grad, indices, shape_of(params)), None
-    if rows is None:
-        row_shape = concat(0, [[-1], slice(shape(params), [1], [-1])])
-    else:
-        row_shape = convert_to_tensor([-1, *rows])
+    row = shape_rules.known(sizes[1:])
+    row_shape: Any = concat(0, [[-1], slice(shape(params), [1], [-1])]) if row is None else [-1, *row]
     return IndexedSlices(reshape(grad, row_shape), reshape(indices, [-1]), shape_of(params)), None
 
 

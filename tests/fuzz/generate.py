@@ -146,8 +146,10 @@ class Generator:
 
     def finish(self) -> Program:
         """The program with fetches, perhaps a fed intermediate tensor, and less precisely declared placeholders."""
-        choices = [*self.values, *self.updates]
-        fetches = self.random.sample(choices, min(len(choices), self.random.randint(1, 4)))
+        used = {ref for step in self.steps for ref in step.references()}
+        ends = [v for v in self.values if v not in used]
+        fetches = self.random.sample(ends, min(len(ends), self.random.randint(2, 6)))
+        fetches += [v for v in self.random.sample(self.values, self.random.randint(0, 2)) if v not in fetches]
         fetches += [u for u in self.updates if u not in fetches]
         feeds = list(self.feeds)
         if self.chance(0.15):
@@ -194,7 +196,7 @@ def generate(seed: int, length: int = 10) -> Program:
     generator = Generator(seed)
     generator.add_leaves()
     weights = [weight for weight, _ in _patterns]
-    for _ in range(generator.random.randint(length // 2, length)):
+    for _ in range(generator.random.randint(length // 2, length + length // 2)):
         ((_, make),) = generator.random.choices(_patterns, weights)
         make(generator)
     return generator.finish()

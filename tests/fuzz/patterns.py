@@ -364,7 +364,7 @@ def read_after_update(g: Generator) -> None:
 # -- gradients ---------------------------------------------------------------------------------------------------------
 
 
-@pattern(0.5)
+@pattern(0.9)
 def gradients(g: Generator) -> None:
     """Of a sum of some tensor, by up to two others that it may or may not depend on."""
     y = g.pick("f")

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import gc
 import os
+import pickle
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +20,8 @@ from flowc.codegen.plan import ENTRY_WIDTH, ErrorSite, FetchSpec, Kernel, Plan, 
 from flowc.runtime import native, symbols
 from flowc.runtime.buffers import LARGE_OUTPUT, address_of
 from flowc.runtime.executor import Array, Executable, KernelFault
-from flowc.runtime.kernels import compile_kernels
+from flowc.runtime.kernels import as_function, compile_kernels, object_codes
+from flowc.runtime.native_code import FUNCTIONS
 from flowc.runtime.pool import pool
 from flowc.runtime.session_lock import SessionLock
 
@@ -462,3 +467,26 @@ def test_an_executable_that_is_dropped_is_freed_and_its_entry_stays_usable() -> 
         executable(plan).call(a[: 1 << 18])
     gc.collect()
     assert resident_bytes() - before < 30 << 20
+
+
+def test_installed_objects_need_no_compiler_and_no_cache(tmp_path: Path) -> None:
+    functions = [*FUNCTIONS.values(), as_function(product_plan(4).kernels[0])]
+    file = tmp_path / "objects"
+    file.write_bytes(pickle.dumps((product_plan(4), dict(zip(functions, object_codes(functions), strict=True)))))
+    script = (
+        "import pickle, sys, numpy as np\n"
+        "from flowc.runtime import kernels\n"
+        "plan, objects = pickle.load(open(sys.argv[1], 'rb'))\n"
+        "kernels.install(objects)\n"
+        "from flowc.runtime.executor import Executable\n"
+        "a = np.arange(4, dtype=np.float32)\n"
+        "result = Executable(plan, kernels.compile_kernels(plan.kernels)).call(a, a)[0]\n"
+        "assert (result == a * a).all()\n"
+        "assert 'numba' not in sys.modules\n"
+        "assert (kernels.statistics.compiled, kernels.statistics.from_disk) == (0, 0)\n"
+    )
+    environment = os.environ | {"FLOWC_CACHE_DIR": str(tmp_path / "empty")}
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(file)], env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, "")

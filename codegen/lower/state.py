@@ -1,0 +1,54 @@
+"""Ops that change variables: each returns the new values by the index of the input that is the variable."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from flowc.codegen.ir import Node, Program
+from flowc.codegen.lower.common import checked, dense, index_token, refuse_strings, whole
+from flowc.codegen.lower.registry import OUTPUT, LoweredOp, lowering, update
+
+SCATTERS: Final = {"ScatterAdd": "scatter_add", "ScatterSub": "scatter_sub", "ScatterUpdate": "scatter_update"}
+
+
+@update("Assign")
+def assign(p: Program, op: LoweredOp, variable: Node | None, value: Node) -> Mapping[int, Node]:
+    return {0: value}
+
+
+@update("AssignAdd")
+def assign_add(p: Program, op: LoweredOp, variable: Node, value: Node) -> Mapping[int, Node]:
+    return {0: p.map("add", variable, value)}
+
+
+@update("AssignSub")
+def assign_sub(p: Program, op: LoweredOp, variable: Node, value: Node) -> Mapping[int, Node]:
+    return {0: p.map("sub", variable, value)}
+
+
+@update("CountUpTo")
+def count_up_to(p: Program, op: LoweredOp, variable: Node) -> Mapping[int, Node]:
+    """Gives the old value and adds 1, or fails at the limit."""
+    limit = op.attrs["limit"]
+    old = checked(p, "check_below", variable, f"Reached limit of {limit}", "OutOfRangeError", limit=limit)
+    return {0: p.map("add", old, p.scalar(1, variable.dtype)), OUTPUT: old}
+
+
+@lowering("AssertVariablesInitialized")
+def assert_initialized(p: Program, op: LoweredOp, *variables: Node) -> Sequence[Node]:
+    """Reading the variables is what fails: whoever lowers the graph notes that they are read."""
+    return []
+
+
+@update(*SCATTERS)
+def scatter(p: Program, op: LoweredOp, table: Node, indices: Node, rows: Node) -> Mapping[int, Node]:
+    """Rows of the variable set, added to or subtracted from; an index out of range leaves it unchanged."""
+    refuse_strings(table.dtype, op.type)
+    return {0: scattered(p, SCATTERS[op.type], table, indices, rows)}
+
+
+def scattered(p: Program, template: str, table: Node, indices: Node, rows: Node) -> Node:
+    """`table` after a call of one of the scatter templates."""
+    args = [whole(p, table), dense(p, indices), dense(p, rows), index_token(p, indices, table.shape[0])]
+    return p.call(template, args, table.shape, table.dtype)

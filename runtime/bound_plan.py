@@ -1,0 +1,144 @@
+"""A plan in one session: bound to the session's variables, with its errors made public ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from flowc.codegen.plan import FetchSpec, Plan
+from flowc.framework.graph import Graph
+from flowc.runtime import run_errors
+from flowc.runtime.executor import Executable, KernelFault
+from flowc.runtime.fetches import Fetches, as_result
+from flowc.runtime.variables_store import VariableStore
+
+Array = npt.NDArray[Any]
+Results = list[Any]
+FastRun = Callable[[Iterable[Any]], Any]
+
+DECLINED: Final = object()  # a fast run's answer when the arrays are not exactly as planned, or memory moved
+
+
+def decline(values: Iterable[Any]) -> Any:
+    """The fast run of a request that has none yet."""
+    return DECLINED
+
+
+class BoundPlan:
+    """One plan, ready to run in a session."""
+
+    def __init__(self, plan: Plan, addresses: Sequence[int], store: VariableStore, graph: Graph) -> None:
+        self.plan, self._store, self._graph = plan, store, graph
+        self._prepare()
+        self.executable = Executable(plan, addresses, store)
+
+    def run(self, arrays: Sequence[Array]) -> Results:
+        """The fetched values. Raises the public errors; variables are then as they were."""
+        self._check()
+        try:
+            results = self.executable.call(*arrays)
+        except KernelFault as fault:
+            raise run_errors.of_fault(self._graph, fault) from None
+        return self._done(results)
+
+    def run_timed(self, arrays: Sequence[Array]) -> tuple[Results, npt.NDArray[np.int64]]:
+        """Also the start and stop in ns of each entry of the tape: int64 [entries, 2]."""
+        self._check()
+        try:
+            results, times = self.executable.run_timed(arrays)
+        except KernelFault as fault:
+            raise run_errors.of_fault(self._graph, fault) from None
+        return self._done(results), times
+
+    def fast_run(self, fetches: Fetches) -> FastRun:
+        """A function of the fed values that gives what the user gets, or DECLINED. After a run with this plan only."""
+        executable, specs = self.executable, self.plan.fetches
+        if fetches.flat is not None and all(spec.source == "kernel" for spec in specs):
+            if fetches.is_single and not specs:
+                return self._without_results(executable.entry)
+            if fetches.is_single and not executable.outputs[0].is_large:
+                return self._of_one(executable.entry, specs[0])
+            return self._of_many(fetches)
+        return self._of_any(fetches)
+
+    def _check(self) -> None:
+        missing = self._store.uninitialized(self.plan.variables)
+        if missing:
+            raise run_errors.uninitialized(self._graph, missing)
+        self._prepare()
+
+    def _prepare(self) -> None:
+        try:
+            self._store.prepare(self.plan)
+        except ValueError as error:
+            raise run_errors.changed_variable(self._graph, error) from None
+
+    def _done(self, results: Sequence[Array]) -> Results:
+        self._store.mark_written(self.plan)
+        return [as_result(array) for array in results]
+
+    def _not_run(self, answer: bool | None) -> Any:
+        """What a fast run says when the builtin did not answer True."""
+        if answer is None:
+            raise run_errors.of_fault(self._graph, self.executable.take_fault())
+        return DECLINED
+
+    # -- fast runs: written out for the common cases, since each attribute and call costs some 30 ns -------------------
+
+    def _without_results(self, entry: Callable[..., bool | None]) -> FastRun:
+        not_run = self._not_run
+
+        def run(values: Iterable[Any]) -> Any:
+            answer = entry(*values)
+            return None if answer else not_run(answer)
+
+        return run
+
+    def _of_one(self, entry: Callable[..., bool | None], spec: FetchSpec) -> FastRun:
+        not_run, empty = self._not_run, np.empty
+        shape, dtype = spec.shape, self.executable.outputs[0].dtype
+
+        def run_array(values: Iterable[Any]) -> Any:
+            output = empty(shape, dtype)
+            answer = entry(*values, output)
+            return output if answer else not_run(answer)
+
+        def run_scalar(values: Iterable[Any]) -> Any:
+            output = empty((), dtype)
+            answer = entry(*values, output)
+            return output[()] if answer else not_run(answer)
+
+        return run_array if shape else run_scalar
+
+    def _of_many(self, fetches: Fetches) -> FastRun:
+        not_run, entry, outputs = self._not_run, self.executable.entry, self.executable.outputs
+        assert fetches.flat is not None
+        picks = [(index, index >= 0 and not self.plan.fetches[index].shape) for index in fetches.flat]
+        is_single = fetches.is_single
+
+        def run(values: Iterable[Any]) -> Any:
+            made = [output.take() for output in outputs]
+            answer = entry(*values, *made)
+            if not answer:
+                return not_run(answer)
+            if is_single:
+                return made[0]
+            return [None if i < 0 else made[i][()] if is_scalar else made[i] for i, is_scalar in picks]
+
+        return run
+
+    def _of_any(self, fetches: Fetches) -> FastRun:
+        not_run, entry, outputs, build = self._not_run, self.executable.entry, self.executable.outputs, fetches.build
+
+        def run(values: Iterable[Any]) -> Any:
+            fed = tuple(values)
+            made = [output.take() for output in outputs]
+            answer = entry(*fed, *made)
+            if not answer:
+                return not_run(answer)
+            return build([as_result(array) for array in self.executable.fetched(fed, made)])
+
+        return run

@@ -1,0 +1,127 @@
+"""A session's plans: found by what a run fetches and is fed, or made."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy.typing as npt
+
+from flowc.codegen.plan import Plan
+from flowc.framework.config import ConfigProto
+from flowc.framework.debug import debug_level, say
+from flowc.framework.errors import InvalidArgumentError
+from flowc.framework.graph import Graph, Operation, Tensor
+from flowc.runtime import devices
+from flowc.runtime.bound_plan import BoundPlan
+from flowc.runtime.kernels import compile_kernels
+from flowc.runtime.misses import MissWatch
+from flowc.runtime.signature import Form, Signature
+from flowc.runtime.variables_store import VariableStore
+
+Array = npt.NDArray[Any]
+
+_MOST_PLANS = 128  # of one signature: a shape that never repeats must not fill the memory
+
+
+class SessionPlans:
+    """The plans of one session. Threads may call everything at once."""
+
+    def __init__(self, graph: Graph, store: VariableStore, config: ConfigProto) -> None:
+        self._graph, self._store, self._config = graph, store, config
+        self._signatures: dict[tuple[Any, ...], Signature] = {}
+        self._watch = MissWatch()
+        self._lock = threading.RLock()
+
+    def clear(self) -> None:
+        """Forgets all plans: operations that they were made of have changed."""
+        with self._lock:
+            for signature in self._signatures.values():
+                signature.forget_plans()
+
+    def signature(
+        self, fetches: tuple[Tensor, ...], targets: tuple[Operation, ...], feeds: tuple[Tensor, ...]
+    ) -> Signature:
+        """The signature of these, the same for all runs."""
+        key = (fetches, targets, feeds)
+        with self._lock:
+            return self._signatures.setdefault(key, Signature(*key))
+
+    def find(self, signature: Signature, arrays: Sequence[Array]) -> BoundPlan:
+        """The plan that runs `signature` with arrays like these; made if there is none. Raises the public errors."""
+        found = signature.plans.get(signature.form(arrays))
+        if found is not None:
+            if debug_level() >= 1:
+                say(f"plan hit: {_describe(signature)}")
+            return found
+        with self._lock:
+            return self._make(signature, arrays)
+
+    def _make(self, signature: Signature, arrays: Sequence[Array]) -> BoundPlan:
+        found = signature.plans.get(form := signature.form(arrays))
+        if found is not None:  # another thread was first
+            return found
+        start = time.perf_counter()
+        plan, form = _plan_for(self._graph, self._config, signature, form, arrays)
+        reason = self._watch.note(signature, form, len(self._graph._by_name))
+        addresses = compile_kernels(plan.kernels)
+        bound = BoundPlan(plan, addresses, self._store, self._graph)
+        if len(signature.plans) >= _MOST_PLANS:
+            del signature.plans[next(iter(signature.plans))]
+        signature.plans[form] = bound
+        if debug_level() >= 1:
+            milliseconds = 1e3 * (time.perf_counter() - start)
+            say(f"plan miss: {_describe(signature)}: {reason}; {len(plan.kernels)} kernels, {milliseconds:.1f} ms")
+        return bound
+
+
+def _plan_for(
+    graph: Graph, config: ConfigProto, signature: Signature, form: Form, arrays: Sequence[Array]
+) -> tuple[Plan, Form]:
+    """Makes a plan; also the form it holds for, which has values where the compiler asked for them."""
+    from flowc.codegen.pipeline import FeedSpec, NeedsFeedValues, compile_plan
+
+    _check(config, signature)
+    while True:
+        feeds = [
+            FeedSpec(tensor, shape, signature.value(form, index))
+            for index, (tensor, shape) in enumerate(zip(signature.feeds, form.shapes, strict=True))
+        ]
+        try:
+            return compile_plan(graph, signature.fetches, signature.targets, feeds), form
+        except NeedsFeedValues as request:
+            asked = {signature.feeds.index(tensor) for tensor in request.tensors}
+            if asked <= signature.needs_value:
+                raise
+            signature.needs_value |= asked
+            form = signature.form(arrays)
+
+
+def _check(config: ConfigProto, signature: Signature) -> None:
+    """Raises InvalidArgumentError for devices that do not exist, and for assignments to a variable that is fed."""
+    from flowc.codegen.prune import needed_ops
+
+    fed = set(signature.feeds)
+    ops = needed_ops(signature.fetches, signature.targets, fed)
+    devices.place(ops, config)
+    for op in ops:
+        written = [t for t in op.inputs if t in fed and t.dtype.is_ref_dtype and _returns_reference(op)]
+        if written:
+            raise InvalidArgumentError(
+                op.node_def,
+                op,
+                f"Cannot assign to variable {written[0].op.name!r} in a run that feeds it: a feed replaces the value "
+                f"that the run reads. Feed {written[0].op.name + '/read:0'!r} instead, or do not run the assignment.",
+            )
+
+
+def _returns_reference(op: Operation) -> bool:
+    return any(output.dtype.is_ref_dtype for output in op.outputs)
+
+
+def _describe(signature: Signature) -> str:
+    names = [item.name for item in (*signature.fetches, *signature.targets)]
+    feeds = [tensor.name for tensor in signature.feeds]
+    return f"fetches {', '.join(names) or 'nothing'}; feeds {', '.join(feeds) or 'nothing'}"

@@ -1,0 +1,47 @@
+"""The public errors of a run, made from what the runtime found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from flowc.framework import errors
+from flowc.framework.graph import Graph, Operation
+from flowc.runtime.executor import KernelFault
+
+
+def of_fault(graph: Graph, fault: KernelFault) -> errors.OpError:
+    """The error that a kernel reported: its class, its operation, and a message with the values it found."""
+    kind = getattr(errors, fault.site.error)
+    op = _operation(graph, fault.site.op)
+    error: errors.OpError = kind(op.node_def if op is not None else None, op, str(fault))
+    return error
+
+
+def uninitialized(graph: Graph, names: Sequence[str]) -> errors.FailedPreconditionError:
+    """The error of a run that reads variables which have no value yet: names all of them and where they are made."""
+    op = _operation(graph, names[0])
+    plural = "values" if len(names) > 1 else "value"
+    others = "".join(f"\n  {name}{_made_at(graph, name)}" for name in names) if len(names) > 1 else ""
+    message = (
+        f"Attempting to use uninitialized {plural} {', '.join(names)}.{others}\n"
+        "  Before the first use, run sess.run(tf.initialize_all_variables()), or the variables' own initializers."
+    )
+    return errors.FailedPreconditionError(op.node_def if op is not None else None, op, message)
+
+
+def changed_variable(graph: Graph, error: ValueError) -> errors.FailedPreconditionError:
+    """The error of a run whose plan was made for another shape of a variable."""
+    return errors.FailedPreconditionError(None, None, f"{error}: an assignment changed it.")
+
+
+def _operation(graph: Graph, name: str) -> Operation | None:
+    try:
+        return graph.get_operation_by_name(name)
+    except (KeyError, ValueError):
+        return None
+
+
+def _made_at(graph: Graph, name: str) -> str:
+    op = _operation(graph, name)
+    line = op.source_line() if op is not None else ""
+    return f", made at {line}" if line else ""

@@ -1,0 +1,260 @@
+"""Sessions: what runs a graph, and keeps its variables' values from one run to the next."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from flowc.framework.config import ConfigProto
+from flowc.framework.debug import debug_level, say
+from flowc.framework.graph import Graph
+from flowc.framework.registry import GraphDef
+from flowc.framework.stacks import default_graph, get_default_graph, session_stack
+from flowc.runtime import trace as trace_lib
+from flowc.runtime.bound_plan import DECLINED, BoundPlan, FastRun, decline
+from flowc.runtime.feeds import FeedKeys
+from flowc.runtime.fetches import Fetches
+from flowc.runtime.plans import SessionPlans
+from flowc.runtime.run_plan import RunPlan
+from flowc.runtime.signature import Signature
+from flowc.runtime.variables_store import VariableStore
+
+Path = str | os.PathLike[str]
+
+
+class _Request:
+    """What one kind of run call asks for: its fetches and feeds, understood once; `fast` runs it on exact arrays."""
+
+    __slots__ = ("__weakref__", "fast", "feeds", "fetches", "signature")
+
+    def __init__(self, fetches: Fetches, feeds: FeedKeys, signature: Signature) -> None:
+        self.fetches, self.feeds, self.signature = fetches, feeds, signature
+        self.fast: FastRun = decline
+
+
+class Session:
+    """Runs operations of one graph and computes its tensors; owns the values of the graph's variables.
+
+    Close it, or use it in a with-block, to free them. Threads may run one session at once: runs that share variables
+    take turns.
+    """
+
+    def __init__(self, target: str = "", graph: Graph | None = None, config: ConfigProto | None = None) -> None:
+        """A session for `graph`, by default the default graph.
+
+        Raises ValueError for a `target` other than this process (`""` or `"local"`), TypeError for what is no graph.
+        """
+        if target not in ("", "local"):
+            raise ValueError(f"flowc runs graphs in this process only: target must be '', not {target!r}.")
+        if graph is not None and not isinstance(graph, Graph):
+            raise TypeError(f"graph must be a tf.Graph, not {type(graph).__name__}.")
+        if config is not None and not isinstance(config, ConfigProto):
+            raise TypeError(f"config must be a tf.ConfigProto, not {type(config).__name__}.")
+        self._target = target
+        self._graph: Graph = get_default_graph() if graph is None else graph
+        self._config = config or ConfigProto()
+        self._store = VariableStore()
+        self._plans = SessionPlans(self._graph, self._store, self._config)
+        self._requests: dict[Any, _Request] = {}
+        self._live: weakref.WeakSet[_Request] = weakref.WeakSet()
+        self._version = -1  # of the graph, when the requests were last known to be good
+        self._mutations = 0
+        self._closed = False
+        self._debug = debug_level()
+        self._contexts = ExitStack()
+
+    # -- what it is ----------------------------------------------------------------------------------------------------
+
+    @property
+    def graph(self) -> Graph:
+        """The graph that this session runs."""
+        return self._graph
+
+    @property
+    def graph_def(self) -> GraphDef:
+        """The graph as a serialisable definition."""
+        return self._graph.as_graph_def()
+
+    @property
+    def sess_str(self) -> str:
+        """The target."""
+        return self._target
+
+    @property
+    def variables(self) -> VariableStore:
+        """The variables' values."""
+        return self._store
+
+    # -- life ----------------------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Frees what the session holds; it cannot run any more. Closing twice does nothing."""
+        self._closed = True
+        self._requests = {}
+        self._forget_plans()
+
+    def __enter__(self) -> Session:
+        self._contexts.enter_context(default_graph.using(self._graph))
+        self._contexts.enter_context(session_stack().using(self))
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._contexts.close()
+        self.close()
+
+    @contextmanager
+    def as_default(self) -> Iterator[Session]:
+        """In the with-block, `eval()` and `run()` use this session. It stays open after the block."""
+        with session_stack().using(self):
+            yield self
+
+    # -- running -------------------------------------------------------------------------------------------------------
+
+    def run(self, fetches: Any, feed_dict: Mapping[Any, Any] | None = None, *, trace: Path | None = None) -> Any:
+        """Runs what `fetches` need, and returns their values in the same structure.
+
+        Args:
+            fetches: a Tensor, an Operation, a Variable, the name of one, or a list, tuple or dict of these, nested at
+                will. A tensor's value is an array, or a NumPy scalar if its rank is 0; an operation's is None. Lists
+                and tuples come back as lists, named tuples and dicts as themselves.
+            feed_dict: values that take the place of tensors: any tensors of the graph, or their names. A value is an
+                array, a Python number or string, or lists of these.
+            trace: a file to write the kernels' times to, as a Chrome trace.
+
+        Raises:
+            RuntimeError: the session is closed, or its graph is empty.
+            TypeError, ValueError, KeyError: a fetch, or a feed's key or value, that does not fit the graph.
+            tf.OpError: an operation failed; the variables are as they were before the run.
+        """
+        if self._version != self._graph._version:
+            self._synchronise()
+        if trace is None:
+            kind = type(fetches)
+            try:
+                key = (list, *fetches) if kind is list or kind is tuple else fetches
+                if feed_dict:
+                    request, values = self._requests[(key, *feed_dict)], feed_dict.values()
+                else:
+                    request, values = self._requests[(key,)], ()
+            except (KeyError, TypeError, AttributeError):
+                pass  # not seen before, or wrong: the long way tells
+            else:
+                result = request.fast(values)
+                if result is not DECLINED:
+                    return result
+                return self._run(request, values)
+        return self._run_unknown(fetches, feed_dict, trace)
+
+    def make_callable(self, fetches: Any, feed_list: Sequence[Any] | None = None) -> Callable[..., Any]:
+        """A function of the values of `feed_list`, in that order, that runs `fetches`: faster than `run`.
+
+        Raises what `run` raises: for fetches and keys here, for values when it is called.
+        """
+        request = self._request(fetches, list(feed_list or ()))
+        count = len(feed_list or ())
+
+        def call(*values: Any) -> Any:
+            if self._version != self._graph._version:
+                self._synchronise()
+            result = request.fast(values)
+            if result is not DECLINED:
+                return result
+            if len(values) != count:
+                raise TypeError(f"this callable takes {count} values, one a feed, not {len(values)}")
+            return self._run(request, values)
+
+        return call
+
+    def plan(self, fetches: Any, feed_dict: Mapping[Any, Any] | None = None) -> RunPlan:
+        """The plan that `run` with these arguments would use, made if need be but not run."""
+        request = self._request(fetches, _checked(feed_dict))
+        return RunPlan(self._bound(request, (feed_dict or {}).values())[0].plan)
+
+    # -- the long way --------------------------------------------------------------------------------------------------
+
+    def _run_unknown(self, fetches: Any, feed_dict: Mapping[Any, Any] | None, trace: Path | None) -> Any:
+        feeds = _checked(feed_dict)
+        request = self._request(fetches, feeds)
+        result = self._run(request, feeds.values(), trace)
+        try:
+            kind = type(fetches)
+            if kind in (list, tuple) and request.fetches.flat is not None:
+                self._requests[((list, *fetches), *feeds)] = request
+            elif request.fetches.is_single:
+                self._requests[(fetches, *feeds)] = request
+        except TypeError:
+            pass  # not hashable: understood anew at each run
+        return result
+
+    def _run(self, request: _Request, values: Iterable[Any], trace: Path | None = None) -> Any:
+        self._check_open()
+        bound, arrays = self._bound(request, values)
+        if trace is None and self._debug < 2:
+            results = bound.run(arrays)
+            if self._debug == 0 and not request.signature.needs_value and not self._closed:
+                request.fast = bound.fast_run(request.fetches)
+        else:
+            results, times = bound.run_timed(arrays)
+            if trace is not None:
+                trace_lib.write_trace(trace, bound.plan, times)
+            if self._debug >= 2:
+                for line in trace_lib.describe(bound.plan, times):
+                    say(line)
+        return request.fetches.build(results)
+
+    def _bound(self, request: _Request, values: Iterable[Any]) -> tuple[BoundPlan, list[Any]]:
+        arrays = request.feeds.arrays(values)
+        return self._plans.find(request.signature, arrays), arrays
+
+    def _request(self, fetches: Any, feed_keys: Iterable[Any]) -> _Request:
+        self._check_open()
+        self._synchronise()
+        parsed, feeds = Fetches(self._graph, fetches), FeedKeys(self._graph, feed_keys)
+        if not self._graph._by_name:
+            raise RuntimeError("The Session graph is empty. Add operations to the graph before calling run().")
+        request = _Request(parsed, feeds, self._plans.signature(parsed.tensors, parsed.targets, feeds.tensors))
+        self._live.add(request)
+        return request
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise RuntimeError("Attempted to use a closed Session.")
+
+    def _synchronise(self) -> None:
+        """Takes note of the graph's version. Plans stay good while operations are only added; else forgets them all."""
+        version = self._graph._version
+        mutations = version - len(self._graph._by_name)  # versions that changed an operation rather than adding one
+        if mutations != self._mutations:
+            self._forget_plans()
+        self._version, self._mutations = version, mutations
+
+    def _forget_plans(self) -> None:
+        self._plans.clear()
+        for request in list(self._live):
+            request.fast = decline
+
+
+class InteractiveSession(Session):
+    """A session that is the default one from its making until it is closed, for use in a shell."""
+
+    def __init__(self, target: str = "", graph: Graph | None = None, config: ConfigProto | None = None) -> None:
+        super().__init__(target, graph, config)
+        self._contexts.enter_context(session_stack().using(self))
+        if graph is not None:
+            self._contexts.enter_context(default_graph.using(graph))
+
+    def close(self) -> None:
+        """Closes the session, and takes it off the default ones."""
+        self._contexts.close()
+        super().close()
+
+
+def _checked(feed_dict: Any) -> Mapping[Any, Any]:
+    if feed_dict is None:
+        return {}
+    if not isinstance(feed_dict, Mapping):
+        raise TypeError(f"feed_dict must be a dict from tensors to values, not {type(feed_dict).__name__}.")
+    return feed_dict

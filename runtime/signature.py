@@ -1,0 +1,56 @@
+"""What identifies a plan: which tensors a run fetches and is fed, and how the fed arrays look."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from flowc.framework.graph import Operation, Tensor
+
+if TYPE_CHECKING:
+    from flowc.runtime.bound_plan import BoundPlan
+
+Array = npt.NDArray[Any]
+
+
+class Form(NamedTuple):
+    """How the fed arrays look. `values`: the bytes of those that shapes depend on, None for others; () if none do."""
+
+    shapes: tuple[tuple[int, ...], ...]
+    values: tuple[bytes | None, ...] = ()
+
+
+class Signature:
+    """Fetches, targets and feeds, with the plans that exist for them: one for each form that the feeds had.
+
+    Attributes: `needs_value`, which feeds' values shapes depend on, as far as is known.
+    """
+
+    __slots__ = ("feeds", "fetches", "needs_value", "plans", "targets")
+
+    def __init__(self, fetches: tuple[Tensor, ...], targets: tuple[Operation, ...], feeds: tuple[Tensor, ...]) -> None:
+        self.fetches, self.targets, self.feeds = fetches, targets, feeds
+        self.needs_value: frozenset[int] = frozenset()
+        self.plans: dict[Form, BoundPlan] = {}
+
+    def forget_plans(self) -> None:
+        """Back to knowing nothing."""
+        self.needs_value = frozenset()
+        self.plans = {}
+
+    def form(self, arrays: Sequence[Array]) -> Form:
+        """The form of these arrays."""
+        shapes = tuple([array.shape for array in arrays])
+        if not self.needs_value:
+            return Form(shapes)
+        return Form(shapes, tuple(a.tobytes() if i in self.needs_value else None for i, a in enumerate(arrays)))
+
+    def value(self, form: Form, index: int) -> Array | None:
+        """The value of a feed that shapes depend on, else None."""
+        data = form.values[index] if form.values else None
+        if data is None:
+            return None
+        return np.frombuffer(data, self.feeds[index].dtype.as_numpy_dtype).reshape(form.shapes[index])
