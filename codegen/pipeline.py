@@ -15,12 +15,13 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from flowc.codegen.assemble import Interface, assemble, stored_members
+from flowc.codegen.feed_spec import FeedSpec, NeedsFeedValues
 from flowc.codegen.fuse import Fusion, Group, fuse
 from flowc.codegen.ir import Node, Program
 from flowc.codegen.memory import Layout, plan_memory
 from flowc.codegen.plan import FetchSpec, Plan, TensorSpec, VariableSpec
 from flowc.codegen.schedule import Schedule, is_host_value, prepare_outputs, schedule
-from flowc.codegen.specialise import FeedSpec, NeedsFeedValues, specialise
+from flowc.codegen.specialise import specialise
 from flowc.framework.graph import Operation, Tensor
 
 __all__ = ["Compilation", "FeedSpec", "NeedsFeedValues", "Stage", "compile_plan", "compile_stages"]

@@ -15,6 +15,7 @@ from typing import Any, Final, NoReturn
 import numpy as np
 
 import flowc.codegen.lower  # noqa: F401  # registers the lowerings
+from flowc.codegen.feed_spec import FeedSpec, NeedsFeedValues
 from flowc.codegen.ir import Array, Node, Program, Shape
 from flowc.codegen.lower.registry import LoweredOp, UnknownValue, lowering_of, update_of
 from flowc.codegen.prune import needed_ops
@@ -26,23 +27,6 @@ from flowc.framework.shapes import TensorShape
 
 FOLD_LIMIT: Final = 1024  # elements up to which a result is computed while compiling, whatever its inputs' size
 SHAPE_FEED_LIMIT: Final = 1024
-
-
-@dataclass(frozen=True)
-class FeedSpec:
-    """A fed tensor: the shape of the fed value, and the value itself only where the shapes of the run depend on it."""
-
-    tensor: Tensor
-    shape: Shape
-    value: Array | None = None
-
-
-class NeedsFeedValues(Exception):  # noqa: N818  # a request to the caller, not an error
-    """The shapes of this run depend on the values of these fed tensors: compile again with them."""
-
-    def __init__(self, tensors: Sequence[Tensor]) -> None:
-        super().__init__(tensors)
-        self.tensors = tuple(tensors)
 
 
 def specialise(fetches: Sequence[Tensor], targets: Sequence[Operation], feeds: Sequence[FeedSpec]) -> Program:

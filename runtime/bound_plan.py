@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -86,6 +87,11 @@ class BoundPlan:
             raise run_errors.of_fault(self._graph, self.executable.take_fault())
         return DECLINED
 
+    def _makers(self) -> list[Callable[[], Array]]:
+        """A function a computed fetch that gives an array for it."""
+        outputs = self.executable.outputs
+        return [output.take if output.is_large else partial(np.empty, output.shape, output.dtype) for output in outputs]
+
     # -- fast runs: written out for the common cases, since each attribute and call costs some 30 ns -------------------
 
     def _without_results(self, entry: Callable[..., bool | None]) -> FastRun:
@@ -114,13 +120,13 @@ class BoundPlan:
         return run_array if shape else run_scalar
 
     def _of_many(self, fetches: Fetches) -> FastRun:
-        not_run, entry, outputs = self._not_run, self.executable.entry, self.executable.outputs
+        not_run, entry, makers = self._not_run, self.executable.entry, self._makers()
         assert fetches.flat is not None
         picks = [(index, index >= 0 and not self.plan.fetches[index].shape) for index in fetches.flat]
         is_single = fetches.is_single
 
         def run(values: Iterable[Any]) -> Any:
-            made = [output.take() for output in outputs]
+            made = [make() for make in makers]
             answer = entry(*values, *made)
             if not answer:
                 return not_run(answer)
@@ -131,11 +137,11 @@ class BoundPlan:
         return run
 
     def _of_any(self, fetches: Fetches) -> FastRun:
-        not_run, entry, outputs, build = self._not_run, self.executable.entry, self.executable.outputs, fetches.build
+        not_run, entry, makers, build = self._not_run, self.executable.entry, self._makers(), fetches.build
 
         def run(values: Iterable[Any]) -> Any:
             fed = tuple(values)
-            made = [output.take() for output in outputs]
+            made = [make() for make in makers]
             answer = entry(*fed, *made)
             if not answer:
                 return not_run(answer)

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from flowc.framework.dtypes import DType, string
 from flowc.framework.graph import Graph, Operation, Tensor
+from flowc.framework.shapes import TensorShape
 
 Array = npt.NDArray[Any]
 
@@ -50,16 +51,24 @@ def as_fed(tensor: Tensor, value: Any) -> Array:
     target = np.dtype(dtype.as_numpy_dtype)
     if type(value) is np.ndarray and value.dtype == target and dtype is not string:
         array = value
+    elif type(value) is float and target.kind == "f":  # the commonest: a rate, a probability
+        array = np.array(value, target)
     else:
         array = _converted(tensor, dtype, target, value)
-    shape = tensor.get_shape()
-    if not shape.is_compatible_with(array.shape):
-        shown = "(" + ", ".join("?" if d is None else str(d) for d in shape.tuple or ()) + ")"
+    static = tensor.get_shape()
+    if array.shape != static.tuple and not static.is_compatible_with(array.shape):
         raise ValueError(
-            f"Cannot feed value of shape {array.shape!r} for Tensor {tensor.name!r}, which has shape {shown}"
+            f"Cannot feed value of shape {array.shape!r} for Tensor {tensor.name!r}, which has shape {_shown(static)}"
             + _made_at(tensor)
         )
+    flags = array.flags
+    if flags.c_contiguous and flags.aligned:
+        return array
     return np.require(array, requirements=["C_CONTIGUOUS", "ALIGNED"])
+
+
+def _shown(shape: TensorShape) -> str:
+    return "(" + ", ".join("?" if size is None else str(size) for size in shape.tuple or ()) + ")"
 
 
 def _tensors_of(graph: Graph, key: Any) -> tuple[Tensor, ...]:
@@ -112,12 +121,12 @@ def _cast(tensor: Tensor, dtype: DType, target: np.dtype[Any], array: Array) -> 
     """Numbers to the tensor's type, unless that loses a part of them."""
     if array.dtype.kind == "c" and target.kind != "c":
         _refuse(tensor, dtype, f"{array.dtype.name} values, whose imaginary parts would be lost")
-    with np.errstate(over="ignore", invalid="ignore"):
+    if target.kind in _FLOATS or np.can_cast(array.dtype, target):
+        return array.astype(target)
+    with np.errstate(invalid="ignore"):  # NaN, too, is refused
         result = array.astype(target)
-        if target.kind not in _FLOATS and not np.can_cast(array.dtype, target) and not np.array_equal(result, array):
-            _refuse(
-                tensor, dtype, f"{array.dtype.name} values that it cannot hold; convert them yourself if that is meant"
-            )
+    if not np.array_equal(result, array):
+        _refuse(tensor, dtype, f"{array.dtype.name} values that it cannot hold: convert them yourself if that is meant")
     return result
 
 

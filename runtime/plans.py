@@ -34,6 +34,7 @@ class SessionPlans:
         self._signatures: dict[tuple[Any, ...], Signature] = {}
         self._watch = MissWatch()
         self._lock = threading.RLock()
+        self._debug = debug_level()
 
     def clear(self) -> None:
         """Forgets all plans: operations that they were made of have changed."""
@@ -53,7 +54,7 @@ class SessionPlans:
         """The plan that runs `signature` with arrays like these; made if there is none. Raises the public errors."""
         found = signature.plans.get(signature.form(arrays))
         if found is not None:
-            if debug_level() >= 1:
+            if self._debug >= 1:
                 say(f"plan hit: {_describe(signature)}")
             return found
         with self._lock:
@@ -71,7 +72,7 @@ class SessionPlans:
         if len(signature.plans) >= _MOST_PLANS:
             del signature.plans[next(iter(signature.plans))]
         signature.plans[form] = bound
-        if debug_level() >= 1:
+        if self._debug >= 1:
             milliseconds = 1e3 * (time.perf_counter() - start)
             say(f"plan miss: {_describe(signature)}: {reason}; {len(plan.kernels)} kernels, {milliseconds:.1f} ms")
         return bound
@@ -122,6 +123,6 @@ def _returns_reference(op: Operation) -> bool:
 
 
 def _describe(signature: Signature) -> str:
-    names = [item.name for item in (*signature.fetches, *signature.targets)]
+    names = [tensor.name for tensor in signature.fetches] + [op.name for op in signature.targets]
     feeds = [tensor.name for tensor in signature.feeds]
     return f"fetches {', '.join(names) or 'nothing'}; feeds {', '.join(feeds) or 'nothing'}"

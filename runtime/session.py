@@ -10,11 +10,12 @@ from typing import Any
 
 from flowc.framework.config import ConfigProto
 from flowc.framework.debug import debug_level, say
+from flowc.framework.errors import InternalError, OpError
 from flowc.framework.graph import Graph
 from flowc.framework.registry import GraphDef
 from flowc.framework.stacks import default_graph, get_default_graph, session_stack
 from flowc.runtime import trace as trace_lib
-from flowc.runtime.bound_plan import DECLINED, BoundPlan, FastRun, decline
+from flowc.runtime.bound_plan import DECLINED, FastRun, decline
 from flowc.runtime.feeds import FeedKeys
 from flowc.runtime.fetches import Fetches
 from flowc.runtime.plans import SessionPlans
@@ -131,22 +132,24 @@ class Session:
         """
         if self._version != self._graph._version:
             self._synchronise()
-        if trace is None:
-            kind = type(fetches)
-            try:
-                key = (list, *fetches) if kind is list or kind is tuple else fetches
-                if feed_dict:
-                    request, values = self._requests[(key, *feed_dict)], feed_dict.values()
+        try:
+            if trace is None:
+                kind = type(fetches)
+                values: Iterable[Any] = ()
+                try:
+                    key = (list, *fetches) if kind is list or kind is tuple else fetches
+                    if feed_dict:
+                        request, values = self._requests[(key, *feed_dict)], feed_dict.values()
+                    else:
+                        request = self._requests[(key,)]
+                except (KeyError, TypeError, AttributeError):
+                    pass  # not seen before, or wrong: the long way tells
                 else:
-                    request, values = self._requests[(key,)], ()
-            except (KeyError, TypeError, AttributeError):
-                pass  # not seen before, or wrong: the long way tells
-            else:
-                result = request.fast(values)
-                if result is not DECLINED:
-                    return result
-                return self._run(request, values)
-        return self._run_unknown(fetches, feed_dict, trace)
+                    result = request.fast(values)
+                    return self._run(request, values) if result is DECLINED else result
+            return self._run_unknown(fetches, feed_dict, trace)
+        except OpError as error:
+            raise self._shown(error) from None
 
     def make_callable(self, fetches: Any, feed_list: Sequence[Any] | None = None) -> Callable[..., Any]:
         """A function of the values of `feed_list`, in that order, that runs `fetches`: faster than `run`.
@@ -159,19 +162,23 @@ class Session:
         def call(*values: Any) -> Any:
             if self._version != self._graph._version:
                 self._synchronise()
-            result = request.fast(values)
-            if result is not DECLINED:
-                return result
-            if len(values) != count:
-                raise TypeError(f"this callable takes {count} values, one a feed, not {len(values)}")
-            return self._run(request, values)
+            try:
+                result = request.fast(values)
+                if result is not DECLINED:
+                    return result
+                if len(values) != count:
+                    raise TypeError(f"this callable takes {count} values, one a feed, not {len(values)}")
+                return self._run(request, values)
+            except OpError as error:
+                raise self._shown(error) from None
 
         return call
 
     def plan(self, fetches: Any, feed_dict: Mapping[Any, Any] | None = None) -> RunPlan:
         """The plan that `run` with these arguments would use, made if need be but not run."""
         request = self._request(fetches, _checked(feed_dict))
-        return RunPlan(self._bound(request, (feed_dict or {}).values())[0].plan)
+        arrays = request.feeds.arrays((feed_dict or {}).values())
+        return RunPlan(self._plans.find(request.signature, arrays).plan)
 
     # -- the long way --------------------------------------------------------------------------------------------------
 
@@ -191,7 +198,12 @@ class Session:
 
     def _run(self, request: _Request, values: Iterable[Any], trace: Path | None = None) -> Any:
         self._check_open()
-        bound, arrays = self._bound(request, values)
+        arrays = request.feeds.arrays(values)
+        if trace is None:
+            result = request.fast(arrays)
+            if result is not DECLINED:
+                return result
+        bound = self._plans.find(request.signature, arrays)
         if trace is None and self._debug < 2:
             results = bound.run(arrays)
             if self._debug == 0 and not request.signature.needs_value and not self._closed:
@@ -205,10 +217,6 @@ class Session:
                     say(line)
         return request.fetches.build(results)
 
-    def _bound(self, request: _Request, values: Iterable[Any]) -> tuple[BoundPlan, list[Any]]:
-        arrays = request.feeds.arrays(values)
-        return self._plans.find(request.signature, arrays), arrays
-
     def _request(self, fetches: Any, feed_keys: Iterable[Any]) -> _Request:
         self._check_open()
         self._synchronise()
@@ -218,6 +226,12 @@ class Session:
         request = _Request(parsed, feeds, self._plans.signature(parsed.tensors, parsed.targets, feeds.tensors))
         self._live.add(request)
         return request
+
+    def _shown(self, error: OpError) -> OpError:
+        """The error as users see it: without flowc's own frames, unless it is flowc's or somebody debugs it."""
+        if self._debug or isinstance(error, InternalError):
+            return error
+        return error.with_traceback(None)
 
     def _check_open(self) -> None:
         if self._closed:

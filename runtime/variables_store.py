@@ -96,7 +96,8 @@ class VariableStore:
         if name not in self._initialized:
             raise KeyError(f"variable {name!r} is not initialized")
         with self.lock.held():
-            return self._arrays[name].copy()
+            value: Array = self._arrays[name].copy()
+        return value
 
     def set(self, name: str, value: Array) -> None:
         """Makes `value`, of the variable's type, its value."""

@@ -19,6 +19,7 @@ from typing import Any
 
 import llvmlite.binding as llvm
 
+from .numba_front import prepare
 from .target import Target, host_target
 
 SIGNATURE = re.compile(r"(void|i64)\(((?:i64(?:,i64)*)?)\)")
@@ -28,28 +29,23 @@ VOID_KERNEL = "void(i64,i64,i64)"
 def lower_to_ir(source: str, name: str, signature: str = VOID_KERNEL) -> str:
     """LLVM IR of the function `name` that `source` defines, with the C type `signature`: int64s in, nothing or an
     int64 out. Raises DialectError for source outside the dialect."""
-    from numba.core import bytecode, errors, interpreter, types
+    prepare()
+    from numba.core import bytecode, errors, types
 
-    from .dialect import DialectError, Inferer
+    from .dialect import DialectError, Inferer, Interpreter
     from .lowering import Lowering
 
     matched = SIGNATURE.fullmatch(signature.replace(" ", ""))
     if matched is None:
         raise DialectError(f"{name}: {signature!r} is no signature of int64s")
-    parameters = matched[2].split(",") if matched[2] else []
     identity = bytecode.FunctionIdentity.from_function(python_function(source, name))
-    function = interpreter.Interpreter(identity).interpret(bytecode.ByteCode(identity))
-    if len(parameters) != function.arg_count:
-        raise DialectError(f"{name} has {function.arg_count} parameters, its signature {len(parameters)}")
+    function = Interpreter(identity).interpret(bytecode.ByteCode(identity))
+    if function.arg_count != len(matched[2].split(",") if matched[2] else []):
+        raise DialectError(f"{name} has {function.arg_count} parameters, its signature is {signature}")
     result = types.none if matched[1] == "void" else types.int64
-    inferer = Inferer(typing_context(), function, errors.WarningsFixer(errors.NumbaWarning))
-    for index, parameter in enumerate(function.arg_names):
-        inferer.seed_argument(parameter, index, types.int64)
-    inferer.seed_return(result)
+    inferer = Inferer(typing_context(), function)
     try:
-        inferer.build_constraint()
-        inferer.propagate()
-        typemap, _, calltypes = inferer.unify()
+        typemap, calltypes = inferer.solve(types.int64, result)
     except errors.NumbaError as error:
         raise DialectError(f"{name}: {error}") from error
     return Lowering(function, typemap, calltypes).run(name, result)

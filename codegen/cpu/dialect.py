@@ -14,9 +14,11 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from numba.core import types
+from numba.core.interpreter import Interpreter as BytecodeInterpreter
 from numba.core.typeinfer import TypeInferer
 from numba.core.typing.templates import Signature, signature
 
@@ -221,8 +223,35 @@ class TypingContext:
         return unified
 
 
+class Interpreter(BytecodeInterpreter):  # type: ignore[misc]
+    """numba's reading of bytecode, without the rewriting of statements that the dialect does not have."""
+
+    def post_process(self, peepholes: object, func_ir: Any) -> Any:
+        return func_ir
+
+
+class NoWarnings:
+    """Stands in for numba's collector of warnings: the dialect's rules raise, and never warn."""
+
+    def catch_warnings(self, filename: str | None = None, lineno: int | None = None) -> nullcontext[None]:
+        return nullcontext()
+
+
 class Inferer(TypeInferer):  # type: ignore[misc]
     """numba's type inference, numbers kept as such instead of becoming int64 and float64 at once."""
+
+    def __init__(self, context: TypingContext, function: Any) -> None:
+        super().__init__(context, function, NoWarnings())
+
+    def solve(self, parameter: Type, result: Type) -> tuple[dict[str, Type], dict[Any, Signature]]:
+        """The type of every variable and of every call; all parameters are of type `parameter`."""
+        for index, name in enumerate(self.func_ir.arg_names):
+            self.seed_argument(name, index, parameter)
+        self.seed_return(result)
+        self.build_constraint()
+        self.propagate()
+        typemap, _, calltypes = self.unify()
+        return typemap, calltypes
 
     def typeof_const(self, inst: Any, target: Any, const: Any) -> None:
         self.add_type(target.name, self.context.resolve_value_type(const), loc=inst.loc)

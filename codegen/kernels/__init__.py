@@ -3,6 +3,6 @@
 Importing this package registers all templates with `flowc.codegen.templates`.
 """
 
-from flowc.codegen.kernels import checks, copies, gather, matmul, random, scatter
+from flowc.codegen.kernels import checks, copies, gather, matmul, random, scatter, sparse_updates
 
-__all__ = ["checks", "copies", "gather", "matmul", "random", "scatter"]
+__all__ = ["checks", "copies", "gather", "matmul", "random", "scatter", "sparse_updates"]

@@ -1,7 +1,7 @@
 """Checks of values that only a run knows: each looks at its argument, and records an error if it is bad.
 
-A check gives a scalar that changes nothing when it is added to the checked values (0; -0.0 for floats), so that whatever
-uses the sum runs after the check. Params: `error` (class name in flowc.errors), `message`.
+A check gives a scalar that changes nothing when it is added to the checked values (0), so that whatever uses
+the sum runs after the check. Params: `error` (class name in flowc.errors), `message`.
 """
 
 from __future__ import annotations
@@ -25,9 +25,7 @@ def check_nonzero_{T}(args, lo, hi):
     for i in range(lo, hi):
         zero = zero | (x[i] == 0)
     if zero:
-        if atomic_cas(a[2], 0, -1) == 0:
-            record = ptr_i64(a[2], -1)
-            record[0] = a[3]
+        atomic_cas(a[2], 0, a[3])
 """
 
 # Unit: one element. Words: values, token, bound, status, error. Details: position, value, bound.
@@ -42,12 +40,11 @@ def check_range_{T}(args, lo, hi):
     for i in range(lo, hi):
         value = i64(x[i])
         if value < 0 or value >= bound:
-            if atomic_cas(a[3], 0, -1) == 0:
+            if atomic_cas(a[3], 0, a[4]) == 0:
                 record = ptr_i64(a[3], -1)
                 record[1] = i
                 record[2] = value
                 record[3] = bound
-                record[0] = a[4]
             break
 """
 
@@ -61,29 +58,8 @@ def check_below_{T}(args, lo, hi):
         token[0] = 0
     for i in range(lo, hi):
         if i64(x[i]) >= a[2]:
-            if atomic_cas(a[3], 0, -1) == 0:
-                record = ptr_i64(a[3], -1)
-                record[0] = a[4]
+            atomic_cas(a[3], 0, a[4])
             break
-"""
-
-# Unit: one element. Words: values, token, status, error for NaN, status, error for infinity.
-CHECK_FINITE: Final = """
-def check_finite_{T}(args, lo, hi):
-    a = ptr_i64(args, -1)
-    x = ptr_{T}(a[0], 0)
-    token = ptr_{T}(a[1], 1)
-    if lo == 0:
-        token[0] = -0.0
-    nan = False
-    infinite = False
-    for i in range(lo, hi):
-        nan = nan | isnan(x[i])
-        infinite = infinite | isinf(x[i])
-    if nan or infinite:
-        if atomic_cas(a[2], 0, -1) == 0:
-            record = ptr_i64(a[2], -1)
-            record[0] = a[3] if nan else a[5]
 """
 
 
@@ -114,11 +90,3 @@ def check_range(call: Node) -> Sequence[Launch]:
 def check_below(call: Node) -> Sequence[Launch]:
     """Every integer is less than `limit`."""
     return _launch(call, CHECK_BELOW, params_of(call)["limit"], _status(call))
-
-
-@template("check_finite", may_fail=True, strided=EVERY_ARGUMENT)
-def check_finite(call: Node) -> Sequence[Launch]:
-    """No element is NaN or infinite; ` NaN values` or ` Inf values` ends the message."""
-    params = params_of(call)
-    errors = [StatusWord(params["error"], f"{params['message']} {bad} values") for bad in ("NaN", "Inf")]
-    return _launch(call, CHECK_FINITE, *errors)

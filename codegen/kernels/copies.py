@@ -1,8 +1,8 @@
 """Blocks of memory put together or taken out: concat, pad, slice.
 
-`concat` (axis): its arguments, joined along an axis. `pad` (before): its argument inside a larger array of zeros, at the
-index `before`. `slice`: the block of its first argument that starts at the index in the second, a vector. The arrays that
-are copied may be any views.
+`concat` (axis): its arguments, joined along an axis. `pad` (before): its argument inside a larger array of zeros, at
+the index `before`. `slice`: the block of its first argument that starts at the index in the second, a vector. The
+arrays that are copied may be any views.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import Final
 
 from flowc.codegen.ir import Node, Shape, access, row_major
 from flowc.codegen.kernels.source import element_type, grain, kernel, moved_access, moved_type
-from flowc.codegen.templates import EVERY_ARGUMENT, Launch, Pointer, StatusWord, params_of, template
+from flowc.codegen.templates import EVERY_ARGUMENT, Launch, Pointer, StatusWord, Word, params_of, template
 
-# Unit: one row of the source. Words: source, result, dimensions of rows, elements a row, the source's step inside a row;
-# then for each dimension, innermost first: size, source stride, result stride.
+# Unit: one row of the source. Words: source, result, dimensions of rows, elements a row, the source's step inside a
+# row; then for each dimension, innermost first: size, source stride, result stride.
 COPY_ROWS: Final = """
 def copy_rows_{T}(args, lo, hi):
     a = ptr_i64(args, -1)
@@ -102,7 +102,7 @@ def pad_{T}(args, lo, hi):
 """
 
 # Unit: one row of the result. Words: source, begin, result, dimensions, status, error, each; then for each
-# dimension, innermost first: size of the result, of the source, source stride (sizes in values, which are `each` elements).
+# dimension, innermost first: size of the result, of the source, source stride (in values, which are `each` elements).
 SLICE: Final = """
 def slice_{T}_{I}(args, lo, hi):
     a = ptr_i64(args, -1)
@@ -114,12 +114,11 @@ def slice_{T}_{I}(args, lo, hi):
     for d in range(dimensions):
         first = i64(begin[dimensions - 1 - d])
         if first < 0 or first + a[7 + 3 * d] > a[8 + 3 * d]:
-            if atomic_cas(a[4], 0, -1) == 0:
+            if atomic_cas(a[4], 0, a[5]) == 0:
                 record = ptr_i64(a[4], -1)
                 record[1] = first
                 record[2] = a[7 + 3 * d]
                 record[3] = a[8 + 3 * d]
-                record[0] = a[5]
             return
         corner += first * a[9 + 3 * d]
     each = a[6]
@@ -175,7 +174,7 @@ def copy_block(call: Node, index: int, at: int, result_strides: Sequence[int]) -
         dims.append((1, 1, 1))
         n, step = 1, 1
     outer = [word for dim in reversed(dims[:-1]) for word in dim]
-    words = (*pointers, len(dims) - 1, n, step, *outer)
+    words: tuple[Word, ...] = (*pointers, len(dims) - 1, n, step, *outer)
     return Launch(kernel(COPY_ROWS, T=kind), words, prod(d[0] for d in dims[:-1]), grain(n), moved)
 
 
@@ -203,7 +202,7 @@ def pad(call: Node) -> Sequence[Launch]:
     before, padded = _with_elements(params_of(call)["before"], call.shape, each)
     outer = [word for dim in reversed(list(zip(padded, before, shape, strides, strict=True))[:-1]) for word in dim]
     pointers = (Pointer(0), Pointer(-1))
-    words = (*pointers, len(shape) - 1, padded[-1], before[-1], shape[-1], strides[-1], *outer)
+    words: tuple[Word, ...] = (*pointers, len(shape) - 1, padded[-1], before[-1], shape[-1], strides[-1], *outer)
     moved = (arg.size + call.size) * arg.dtype.size
     return [Launch(kernel(PAD, T=kind), words, prod(padded[:-1]), grain(padded[-1]), moved)]
 
@@ -216,7 +215,7 @@ def slice_(call: Node) -> Sequence[Launch]:
     error = StatusWord("InvalidArgumentError", "The slice from {0} of size {1} ends outside a dimension of size {2}")
     strides = access(source)[2]
     dims = [w for d in reversed(range(len(source.shape))) for w in (call.shape[d], source.shape[d], strides[d] * each)]
-    words = (Pointer(0), Pointer(1), Pointer(-1), len(source.shape), error, each, *dims)
+    words: tuple[Word, ...] = (Pointer(0), Pointer(1), Pointer(-1), len(source.shape), error, each, *dims)
     code = kernel(SLICE, T=kind, I=element_type(begin.dtype, "Slice"))
     return [Launch(code, words, prod(call.shape[:-1]), grain(call.shape[-1] * each), 2 * call.size * call.dtype.size)]
 

@@ -30,12 +30,11 @@ def gather_rows_{T}_{I}(args, lo, hi):
         else:
             for j in range(n):
                 y[j] = 0
-            if atomic_cas(a[5], 0, -1) == 0:
+            if atomic_cas(a[5], 0, a[6]) == 0:
                 record = ptr_i64(a[5], -1)
                 record[1] = i
                 record[2] = index
                 record[3] = rows
-                record[0] = a[6]
 """
 
 OUT_OF_RANGE: Final = "indices[{0}] = {1} is not in [0, {2})"

@@ -1,7 +1,7 @@
 """Products of matrices: `gemm` (floats and complex numbers, by BLAS) and `matmul_integer`.
 
-Both multiply a [m, k] by b [k, n], or stacks of them: [batch, m, k] by [batch, k, n]. A matrix may be a view that BLAS can read (`matrix_layout`): transposed,
-or some rows or columns of another. The work is split over flowc's own threads; each call of BLAS runs on one.
+Both multiply a [m, k] by b [k, n], or stacks of them: [batch, m, k] by [batch, k, n]. A matrix may be a view that BLAS
+can read (`matrix_layout`): transposed, or some rows or columns of another. The work is split over flowc's own threads; each call of BLAS runs on one.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ def gemm_batch_{NAME}(args, lo, hi):
         call_gemm_{CALL}(w[0], 101, w[4], w[5], w[6], w[7], w[8], {ONE}, x, w[9], y, w[10], {ZERO}, z, w[11])
 """
 
-# Unit: one row of the result. Words: a, b, result, m, n, k, strides of a (batch, row, column) and of b (batch, row); the
-# columns of b lie side by side.
+# Unit: one row of the result. Words: a, b, result, m, n, k, strides of a (batch, row, column) and of b (batch, row);
+# the columns of b lie side by side.
 MATMUL_INTEGER: Final = """
 def matmul_{T}(args, lo, hi):
     w = ptr_i64(args, -1)
@@ -117,7 +117,8 @@ def matrix_layout(node: Node) -> MatrixLayout | None:
 
 def sizes_of(call: Node) -> tuple[int, int, int]:
     """(batch, m, n) of a product."""
-    return (call.shape[0] if len(call.shape) == 3 else 1, *call.shape[-2:])
+    m, n = call.shape[-2:]
+    return (call.shape[0] if len(call.shape) == 3 else 1), m, n
 
 
 @template("gemm", strided=EVERY_ARGUMENT)
@@ -158,9 +159,8 @@ def _block(size: int, work_ns: int) -> int:
 
 
 def _words(call: Node, blas: _Blas, index: int, blocks: tuple[int, ...]) -> tuple[Word, ...]:
-    a, b = call.args
     _, m, n = sizes_of(call)
-    k = a.shape[-1]
+    k = call.args[0].shape[-1]
     layouts = [_layout(arg) for arg in call.args]
     pointers = [Pointer(i, index * _batch_bytes(arg)) for i, arg in enumerate(call.args)]
     result = Pointer(-1, index * m * n * call.dtype.size)

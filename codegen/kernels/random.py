@@ -1,8 +1,8 @@
 """Random numbers inside kernels: `random` (distribution, key, seed) and `random_permutation` (key, seed).
 
-The generator is Philox4x32-10: a block of four 32-bit words is a function of a 64-bit key and a 128-bit counter, so that
-any part of an array can be drawn by any thread, with the same result. The key is the op's two seeds, or a word that the
-session draws when both are 0; the counter is (number of the block, number of the op's run).
+The generator is Philox4x32-10: a block of four 32-bit words is a function of a 64-bit key and a 128-bit counter, so
+that any part of an array can be drawn by any thread, with the same result. The key is the op's two seeds, or a word
+that the session draws when both are 0; the counter is (number of the block, number of the op's run).
 
     uniform     in [0, 1): 24 bits of a word (float16: 11; float64: 53 of two)
     normal      by Box and Muller: radius √(-2 log u), angle 2πv
@@ -97,9 +97,9 @@ TRUNCATED_F32: Final = "".join(
     f"x = (f32(i32(c{i})) * {2.0**-31} + {2.0**-32}) * {_INSIDE}\n" + _INVERT.format(T="f32") + _CLAMP.format(i=i)
     for i in range(4)
 )
+_INVERT_F64: Final = _INVERT.format(T="f64") + _HALLEY
 TRUNCATED_F64: Final = BITS_F64 + "".join(
-    f"x = (f64(i64(w{i}) >> 10) + 0.5) * {2.0**-53 * _INSIDE}\n" + _INVERT.format(T="f64") + _HALLEY + _CLAMP.format(i=i)
-    for i in range(2)
+    f"x = (f64(i64(w{i}) >> 10) + 0.5) * {2.0**-53 * _INSIDE}\n" + _INVERT_F64 + _CLAMP.format(i=i) for i in range(2)
 )
 
 # Unit: one block. All whole blocks go through the first loop, which runs in vectors.

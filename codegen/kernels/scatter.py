@@ -1,8 +1,8 @@
 """Rows changed by index, in place: `scatter_update`, `scatter_add`, `scatter_sub` (table, indices, updates, checked).
 
-`checked` is the result of `check_range` on the indices: the table may be a variable, which a failed run must not change,
-so the check comes first. Threads divide the columns, and each goes through the indices in order: rows of a repeated index
-add up (the last one stays, for `scatter_update`) the same way every time.
+`checked` is the result of `check_range` on the indices: the table may be a variable, which a failed run must not
+change, so the check comes first. Threads divide the columns, and each goes through the indices in order: rows of a
+repeated index add up (the last one stays, for `scatter_update`) the same way every time.
 """
 
 from __future__ import annotations

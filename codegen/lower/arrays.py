@@ -1,6 +1,7 @@
 """Ops that make arrays of nothing, look at them differently, or put them together.
 
-Reshapes, transposes, slices, splits, reversals and broadcasts are views: they cost nothing, or fuse into what reads them.
+Reshapes, transposes, slices, splits, reversals and broadcasts are views: they cost nothing, or fuse into what reads
+them.
 """
 
 from __future__ import annotations

@@ -73,4 +73,3 @@ def in_float32(p: Program, compute: Callable[..., Node], *args: Node) -> Node:
 def invalid(message: str) -> InvalidArgumentError:
     """The error for values, known before the run, that an op cannot work on."""
     return InvalidArgumentError(None, None, message)
-

@@ -1,6 +1,7 @@
 """Neural networks: activations and their gradients, softmax and cross entropies.
 
-A softmax is written as its maps and reductions; fusion makes one pass over each row of it. Float16 is computed in float32.
+A softmax is written as its maps and reductions; fusion makes one pass over each row of it. Float16 is computed in
+float32.
 """
 
 from __future__ import annotations

@@ -5,9 +5,9 @@
         shifted = p.map("sub", x, p.reduce("max", x, [-1], keep_dims=True))
         ...
 
-A lowering gets the `Program` to build in, the operation (`LoweredOp`) and one node an input; it returns one node an output.
-An `update` gets the present values of the variables it changes, and returns their new ones by input index; the op's output
-stands for the first of them, unless the update returns another value for it, as `OUTPUT`.
+A lowering gets the `Program` to build in, the operation (`LoweredOp`) and one node an input; it returns one node an
+output. An `update` gets the present values of the variables it changes, and returns their new ones by input index; the
+op's output stands for the first of them, unless the update returns another value for it, as `OUTPUT`.
 """
 
 from __future__ import annotations
@@ -16,9 +16,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from flowc.codegen.ir import Array, Node, Program, Shape
+from flowc.codegen.ir import Array, Node, Shape
 from flowc.framework.dtypes import DType
-
 
 OUTPUT: Final = -1  # in what an update returns: the value of the op's output
 

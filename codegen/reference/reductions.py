@@ -35,15 +35,15 @@ def _prod(op: ReferenceOp, x: Array, indices: Array) -> Array:
 
 @reference("Mean")
 def _mean(op: ReferenceOp, x: Array, indices: Array) -> Array:
-    """The sum by the number of elements; of integers, rounded towards zero. For none: NaN, or an error."""
+    """The sum by the number of elements. Integers: summed in int64, rounded towards zero. Of none: NaN or an error."""
     options = _options(op, x, indices)
-    total = np.asarray(np.sum(wide(x), dtype=wide(x).dtype, **options))
     count = int(np.prod([x.shape[a] for a in options["axis"]], dtype=np.int64))
     if op.dtype.kind not in "iu":
-        return np.asarray(total / count)
+        return np.asarray(np.sum(wide(x), dtype=wide(x).dtype, **options) / np.float64(count))
+    total = np.asarray(np.sum(x, dtype=np.int64, **options))
     if count == 0 and total.size:
         invalid("Mean of no integers")
-    return total if count == 0 else np.sign(total) * (np.abs(total) // count)
+    return np.asarray(np.sign(total) * (np.abs(total) // max(count, 1)))
 
 
 @reference("Max")

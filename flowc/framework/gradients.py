@@ -149,9 +149,7 @@ def _initial_gradient(y: Tensor, seed: Any) -> Gradient:
             f"Y type {dtype.name} and gradient type {gradient.dtype.base_dtype.name} of {y.name!r} differ."
         )
     if isinstance(gradient, Tensor) and not gradient.get_shape().is_compatible_with(y.get_shape()):
-        raise ValueError(
-            f"The gradient given for {y.name!r} has shape {gradient.get_shape()}, not {y.get_shape()}."
-        )
+        raise ValueError(f"The gradient given for {y.name!r} has shape {gradient.get_shape()}, not {y.get_shape()}.")
     return gradient
 
 
@@ -252,7 +250,9 @@ def _checked(op: Operation, results: list[Any]) -> list[Gradient | None]:
     """What a gradient function returned, if it fits the operation's inputs."""
     if len(results) != len(op._inputs):
         raise _misfit(op, f"returned {len(results)} gradients for {len(op._inputs)} inputs")
-    return [None if r is None else _fitting(op, i, convert_to_tensor_or_indexed_slices(r)) for i, r in enumerate(results)]
+    return [
+        None if r is None else _fitting(op, i, convert_to_tensor_or_indexed_slices(r)) for i, r in enumerate(results)
+    ]
 
 
 def _fitting(op: Operation, index: int, gradient: Gradient) -> Gradient:

@@ -89,12 +89,6 @@ class Tensor(Overloads):
             "Use tf.cond or tf.select in the graph, or fetch it first."
         )
 
-    def __hash__(self) -> int:
-        return id(self)
-
-    def __eq__(self, other: object) -> bool:
-        return self is other
-
     def __repr__(self) -> str:
         return f"<tf.Tensor {self.name!r} shape={self._shape} dtype={self._dtype.name}>"
 

@@ -1,4 +1,4 @@
-"""`python -m tests.fuzz --graphs N --seed S`: compares random graphs with the reference; prints what fails as scripts."""
+"""`python -m tests.fuzz --graphs N --seed S`: random graphs against the reference; prints failing ones as scripts."""
 
 from __future__ import annotations
 

@@ -93,9 +93,9 @@ class Generator:
         """Random values: small, now and then special."""
         numpy_type = np.dtype(as_dtype(dtype).as_numpy_dtype)
         if numpy_type.kind == "b":
-            return self.numpy.random(shape) < 0.5
+            return np.asarray(self.numpy.random(shape) < 0.5)
         if numpy_type.kind in "iu":
-            return self.numpy.integers(0 if numpy_type.kind == "u" else -6, 7, shape).astype(numpy_type)
+            return np.asarray(self.numpy.integers(0 if numpy_type.kind == "u" else -6, 7, shape), numpy_type)
         values = np.round(self.numpy.normal(size=shape), 3)
         if numpy_type.kind == "c":
             return np.asarray(values + 1j * np.round(self.numpy.normal(size=shape), 3), numpy_type)
@@ -131,7 +131,7 @@ class Generator:
             dtype = main_type if self.chance(0.7) else self.random.choice(TYPES)
             shape = self.leaf_shape()
             value = self.array(shape, dtype)
-            if self.chance(0.6):
+            if self.chance(0.75):
                 self.feeds.append((self.add("placeholder", Api(dtype), list(shape)), value))
             else:
                 self.add("constant", value)
@@ -147,7 +147,8 @@ class Generator:
     def finish(self) -> Program:
         """The program with fetches, perhaps a fed intermediate tensor, and less precisely declared placeholders."""
         used = {ref for step in self.steps for ref in step.references()}
-        ends = [v for v in self.values if v not in used]
+        leaves = {s.name for s in self.steps if s.function in ("constant", "placeholder")}
+        ends = [v for v in self.values if v not in used and v.name not in leaves] or self.values
         fetches = self.random.sample(ends, min(len(ends), self.random.randint(2, 6)))
         fetches += [v for v in self.random.sample(self.values, self.random.randint(0, 2)) if v not in fetches]
         fetches += [u for u in self.updates if u not in fetches]

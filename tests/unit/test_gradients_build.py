@@ -2,9 +2,10 @@
 
 import time
 
-import flowc as tf
 import numpy as np
 import pytest
+
+import flowc as tf
 from flowc.framework.registry import RegisterGradient, define
 
 

@@ -132,6 +132,7 @@ def test_reductions() -> None:
     assert compute("Sum", x, np.zeros(0, np.int32)).tolist() == x.tolist()
     assert compute("Sum", x, np.int32(0)).tolist() == [8, 6]
     assert compute("Mean", i32(-3, -4), i32(0)) == -3
+    assert compute("Mean", np.full(300, 200, np.uint8), i32(0)) == 200
 
 
 # -- networks ----------------------------------------------------------------------------------------------------------

@@ -1,0 +1,29 @@
+"""What a run brings, as the compiler sees it. Light to import: a run whose plan comes from disk needs no more of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from flowc.framework.graph import Tensor
+
+
+@dataclass(frozen=True)
+class FeedSpec:
+    """A fed tensor: the shape of the fed value, and the value itself only where the shapes of the run depend on it."""
+
+    tensor: Tensor
+    shape: tuple[int, ...]
+    value: np.ndarray[Any, Any] | None = None
+
+
+class NeedsFeedValues(Exception):  # noqa: N818  # a request to the caller, not an error
+    """The shapes of this run depend on the values of these fed tensors: compile again with them."""
+
+    def __init__(self, tensors: Sequence[Tensor]) -> None:
+        super().__init__(tensors)
+        self.tensors = tuple(tensors)
