@@ -21,7 +21,7 @@ class FeedSpec:
     value: np.ndarray[Any, Any] | None = None
 
 
-class NeedsFeedValues(Exception):  # noqa: N818  # a request to the caller, not an error
+class NeedsFeedValues(Exception):  # a request to the caller, not an error
     """The shapes of this run depend on the values of these fed tensors: compile again with them."""
 
     def __init__(self, tensors: Sequence[Tensor]) -> None:

@@ -95,6 +95,7 @@ class Program:
         self.constants: list[Array] = []
         self.fetches: list[Node] = []
         self.stores: dict[str, Node] = {}  # variable name → its value at the end of the run
+        self.required: list[Node] = []  # variables that must be initialised, read or not
         self.origin = ""  # the operation being lowered
         self._interned: dict[Any, Node] = {}
         self._constant_ids: dict[Any, int] = {}

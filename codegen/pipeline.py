@@ -103,7 +103,7 @@ def _variables(program: Program) -> tuple[VariableSpec, ...]:
     found: dict[str, tuple[Node, bool]] = {}
     from flowc.codegen.fuse import live_nodes
 
-    for node in live_nodes(program):
+    for node in (*live_nodes(program), *program.required):
         if node.op == "input" and node.attr[0] == "variable":
             found[node.attr[1]] = (node, True)
     for name, node in program.stores.items():

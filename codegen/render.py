@@ -94,12 +94,13 @@ class _Renderer:
         w = self.writer
         self.header.append("    a = ptr_i64(args, -1)")
         for operand in self.nest.operands:
-            scope = operand.index
+            number = operand.index
             alias = self.aliases.get(operand.node) if operand.written else None
-            if alias is not None:
-                scope = alias.index
-            w.line(f"x{operand.index} = ptr_{SHORT[operand.dtype.name]}(a[{operand.index}], {scope})")
-            self.bases[0][operand.index] = f"x{operand.index}"
+            if alias is not None:  # the same pointer, so that LLVM sees that a value is read before it is overwritten
+                w.line(f"x{number} = x{alias.index}")
+            else:
+                w.line(f"x{number} = ptr_{SHORT[operand.dtype.name]}(a[{number}], {number})")
+            self.bases[0][number] = f"x{number}"
         for number, node in enumerate(self.nest.scalars):
             self.env[node] = self._constant(number, node)
         for operand in self.nest.operands:

@@ -8,7 +8,6 @@ one store of the program.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from math import prod
 from typing import Any, Final, NoReturn
 
@@ -17,7 +16,7 @@ import numpy as np
 import flowc.codegen.lower  # noqa: F401  # registers the lowerings
 from flowc.codegen.feed_spec import FeedSpec, NeedsFeedValues
 from flowc.codegen.ir import Array, Node, Program, Shape
-from flowc.codegen.lower.registry import LoweredOp, UnknownValue, lowering_of, update_of
+from flowc.codegen.lower.registry import OUTPUT, LoweredOp, UnknownValue, lowering_of, update_of
 from flowc.codegen.prune import needed_ops
 from flowc.framework import registry
 from flowc.framework.constant_value import values_from_shapes
@@ -115,7 +114,8 @@ class _Specialiser:
         shape = self.shapes.get(tensor)
         if shape is None:
             static = tensor._shape.tuple
-            assert static is not None
+            if static is None or None in static:
+                self._no_fixed_shape(tensor)
             shape = tuple(d for d in static if d is not None)
         return shape
 
@@ -156,7 +156,11 @@ class _Specialiser:
         try:
             update = update_of(op._type)
             if update is not None:
-                self.variables.write(op, update(self.program, view, *self._update_arguments(op)))
+                values_left = dict(update(self.program, view, *self._update_arguments(op)))
+                output = values_left.pop(OUTPUT, None)
+                if output is not None:
+                    self.nodes.setdefault(op._outputs[0], output)
+                self.variables.write(op, values_left)
                 return
             function = lowering_of(op._type)
             if function is None:
@@ -175,6 +179,11 @@ class _Specialiser:
     def _update_arguments(self, op: Operation) -> list[Node]:
         names = self.variables.names
         return [self.variables.current(t) if t in names else self._argument(op, t) for t in op._inputs]
+
+    def _no_fixed_shape(self, tensor: Tensor) -> NoReturn:
+        op = tensor._op
+        message = f"{tensor.name!r} has no fixed shape ({tensor._shape}), which flowc cannot compile yet."
+        raise UnimplementedError(op.node_def, op, message)
 
     # -- what cannot be compiled ---------------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from flowc.codegen.cpu import primitives
 from flowc.codegen.fuse import Group
 from flowc.codegen.ir import Node
 
+_FREE: Final = frozenset({"copy", "cast", "complex"})  # map primitives that are not in the target's table
 DEAR: Final = 0.8  # cycles an element, from which a value is rather stored than computed again
 
 
@@ -106,4 +107,6 @@ def _stash(stages: Stages, group: Group, outputs: set[Node]) -> None:
 
 
 def _is_dear(node: Node) -> bool:
-    return node.op == "map" and not node.dtype.is_complex and primitives.cost(node.attr, node.dtype.name) >= DEAR
+    if node.op != "map" or node.attr in _FREE or node.args[-1].dtype.is_complex:
+        return False
+    return primitives.cost(node.attr, node.args[-1].dtype.name) >= DEAR

@@ -124,15 +124,22 @@ class Writer:
         return (x[1],)
 
     def _complex_complex_abs(self, kind: DType, x: Value) -> Value:
-        """Scaled by the larger part, so that squares neither overflow nor vanish."""
+        """√(re² + im²), both scaled by a power of two where their squares would overflow or vanish."""
         r = self.real
+
+        def literal(value: float) -> str:
+            return primitives.literal(value, kind.name)
+
+        high, low, scale = (2.0**60, 2.0**-40, 2.0**80) if kind is float32 else (2.0**500, 2.0**-400, 2.0**600)
         a, b = r("abs", kind, x[0]), r("abs", kind, x[1])
-        big, small = r("maximum", kind, a, b), r("minimum", kind, a, b)
-        zero, one = primitives.literal(0, kind.name), primitives.literal(1, kind.name)
-        ratio = r("div", kind, small, r("select", kind, r("gt", kind, big, zero), big, one))
-        length = r("mul", kind, big, r("sqrt", kind, r("add", kind, one, r("mul", kind, ratio, ratio))))
-        infinite = r("isinf", kind, big)
-        return (r("select", kind, infinite, big, length),)
+        large = r("or", bool_, r("gt", kind, a, literal(high)), r("gt", kind, b, literal(high)))
+        tiny = r("and", bool_, r("lt", kind, a, literal(low)), r("lt", kind, b, literal(low)))
+        down = r("select", kind, tiny, literal(scale), r("select", kind, large, literal(1 / scale), literal(1)))
+        up = r("select", kind, tiny, literal(1 / scale), r("select", kind, large, literal(scale), literal(1)))
+        c, d = r("mul", kind, a, down), r("mul", kind, b, down)
+        length = r("mul", kind, r("sqrt", kind, r("add", kind, r("mul", kind, c, c), r("mul", kind, d, d))), up)
+        infinite = r("or", bool_, r("isinf", kind, a), r("isinf", kind, b))
+        return (r("select", kind, infinite, literal(float("inf")), length),)
 
     def _complex_abs(self, kind: DType, x: Value) -> Value:
         return self._complex_complex_abs(kind, x)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy.typing as npt
 
+from flowc.codegen.feed_spec import FeedSpec, NeedsFeedValues
 from flowc.codegen.plan import Plan
 from flowc.framework.config import ConfigProto
 from flowc.framework.debug import debug_level, say
@@ -18,6 +19,7 @@ from flowc.runtime import devices
 from flowc.runtime.bound_plan import BoundPlan
 from flowc.runtime.kernels import compile_kernels
 from flowc.runtime.misses import MissWatch
+from flowc.runtime.plan_cache import plan_for
 from flowc.runtime.signature import Form, Signature
 from flowc.runtime.variables_store import VariableStore
 
@@ -82,8 +84,6 @@ def _plan_for(
     graph: Graph, config: ConfigProto, signature: Signature, form: Form, arrays: Sequence[Array]
 ) -> tuple[Plan, Form]:
     """Makes a plan; also the form it holds for, which has values where the compiler asked for them."""
-    from flowc.codegen.pipeline import FeedSpec, NeedsFeedValues, compile_plan
-
     _check(config, signature)
     while True:
         feeds = [
@@ -91,7 +91,7 @@ def _plan_for(
             for index, (tensor, shape) in enumerate(zip(signature.feeds, form.shapes, strict=True))
         ]
         try:
-            return compile_plan(graph, signature.fetches, signature.targets, feeds), form
+            return plan_for(graph, signature.fetches, signature.targets, feeds), form
         except NeedsFeedValues as request:
             asked = {signature.feeds.index(tensor) for tensor in request.tensors}
             if asked <= signature.needs_value:

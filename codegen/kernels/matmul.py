@@ -1,7 +1,8 @@
 """Products of matrices: `gemm` (floats and complex numbers, by BLAS) and `matmul_integer`.
 
 Both multiply a [m, k] by b [k, n], or stacks of them: [batch, m, k] by [batch, k, n]. A matrix may be a view that BLAS
-can read (`matrix_layout`): transposed, or some rows or columns of another. The work is split over flowc's own threads; each call of BLAS runs on one.
+can read (`matrix_layout`): transposed, or some rows or columns of another. The work is split over flowc's own threads;
+each call of BLAS runs on one.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from typing import Final
 from flowc.codegen.ir import Node
 from flowc.codegen.kernels.source import element_type, grain, kernel
 from flowc.codegen.plan import Kernel
-from flowc.codegen.templates import EVERY_ARGUMENT, Launch, Pointer, params_of, template
+from flowc.codegen.templates import EVERY_ARGUMENT, Launch, Pointer, Word, params_of, template
 
 # Unit: one index. Looks back through all before it, which for a batch of some thousand is less than a table would cost.
 PREVIOUS_EQUAL: Final = """
@@ -119,5 +119,5 @@ def sparse_update(call: Node) -> Sequence[Launch]:
     code = update_kernel(name, element_type(call.dtype, what), element_type(indices.dtype, what))
     n = prod(table.shape[1:])
     pointers = [Pointer(i) for i in range(len(call.args))]
-    words = (Pointer(-1), *pointers, table.shape[0], n, indices.size)
+    words: tuple[Word, ...] = (Pointer(-1), *pointers, table.shape[0], n, indices.size)
     return [Launch(code, words, n, max(16, grain(2 * indices.size)), 3 * call.size * gradient.dtype.size)]

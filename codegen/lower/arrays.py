@@ -126,7 +126,9 @@ def pad(p: Program, op: LoweredOp, x: Node, paddings: Node) -> Node:
 def concat(p: Program, op: LoweredOp, axis: Node, *values: Node) -> Node:
     refuse_strings(op.dtypes[0], "Concat")
     at = int(op.known(0)) % len(op.shapes[0])
-    return _joined(p, [x for x in values if x.size], at, op.shapes[0]) if op.shapes[0].count(0) == 0 else values[0]
+    if 0 in op.shapes[0]:
+        return full(p, op.shapes[0], 0, op.dtypes[0])
+    return _joined(p, [x for x in values if x.size], at, op.shapes[0])
 
 
 @lowering("Pack")

@@ -37,7 +37,8 @@ def count_up_to(p: Program, op: LoweredOp, variable: Node) -> Mapping[int, Node]
 
 @lowering("AssertVariablesInitialized")
 def assert_initialized(p: Program, op: LoweredOp, *variables: Node) -> Sequence[Node]:
-    """Reading the variables is what fails: whoever lowers the graph notes that they are read."""
+    """No kernel: the run itself refuses to start without a value of a variable that it requires."""
+    p.required.extend(variable for variable in variables if variable.op == "input")
     return []
 
 

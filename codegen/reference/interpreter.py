@@ -100,6 +100,8 @@ class _Run:
         if op._type == "Variable":
             return
         if op._type == "Placeholder":
+            if op._outputs[0] in self.fed:
+                return
             raise InvalidArgumentError(None, op, f"You must feed a value for placeholder tensor {op._name!r}")
         rule = update_rule(op._type)
         try:

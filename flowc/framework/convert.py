@@ -24,6 +24,8 @@ def register_tensor_conversion_function(base_type: Any, function: Callable[..., 
 def convert_to_tensor(value: Any, dtype: Any = None, name: str | None = None, as_ref: bool = False) -> Tensor:
     """`value` as a tensor: itself if it is one, else a constant of it, or what its type registers.
 
+    A list in which some elements are tensors is packed.
+
     Raises TypeError if the value cannot be one or has another type than `dtype`; ValueError for a ragged list.
     """
     dtype = None if dtype is None else as_dtype(dtype).base_dtype
@@ -32,13 +34,30 @@ def convert_to_tensor(value: Any, dtype: Any = None, name: str | None = None, as
     for base_type, function in _conversions:
         if isinstance(value, base_type):
             return _checked(function(value, dtype, name, as_ref), value, dtype)
+    if isinstance(value, (list, tuple)) and _holds_tensors(value):
+        return _checked(_packed(value, name), value, dtype)
     return constant(value, dtype, name=name or "Const")
+
+
+def _holds_tensors(values: Any) -> bool:
+    if isinstance(values, (list, tuple)):
+        return any(_holds_tensors(value) for value in values)
+    return isinstance(values, Tensor) or hasattr(values, "_as_graph_element")
+
+
+def _packed(values: Any, name: str | None) -> Tensor:
+    from flowc.framework.registry import apply
+
+    items = [_packed(v, None) if isinstance(v, (list, tuple)) and _holds_tensors(v) else v for v in values]
+    result: Tensor = apply("Pack", items, {"N": len(items)}, name or "pack")
+    return result
 
 
 def _checked(tensor: Tensor, value: Any, dtype: DType | None) -> Tensor:
     if dtype is not None and tensor.dtype.base_dtype is not dtype:
         raise TypeError(
-            f"Tensor conversion requested dtype {dtype.name} for Tensor with dtype {tensor.dtype.base_dtype.name}: {value!r}"
+            f"Tensor conversion requested dtype {dtype.name} for Tensor with dtype {tensor.dtype.base_dtype.name}: "
+            f"{value!r}"
         )
     return tensor
 

@@ -24,8 +24,8 @@ from flowc.framework.graph import Tensor
 from flowc.framework.registry import apply, define, gradient
 from flowc.framework.scopes import op_scope
 from flowc.framework.shapes import as_shape
-from flowc.ops.array_ops import cast, ones_like, reshape, shape_of, zeros_like
-from flowc.ops.reduction_ops import conjugate, reduce_sum
+from flowc.ops.array_ops import cast, ones_like, zeros_like
+from flowc.ops.reduction_ops import conjugate, sum_to_shape_of
 
 __all__ = [
     "accumulate_n",
@@ -55,26 +55,8 @@ def unbroadcast(op: Any, grad_x: Any, grad_y: Any) -> tuple[Any, Any]:
     if x.get_shape() == y.get_shape() and x.get_shape().is_fully_defined():
         return grad_x, grad_y
     axes_x, axes_y = apply("BroadcastGradientAxes", [x, y])
-    return _summed(grad_x, x, axes_x), _summed(grad_y, y, axes_y)
-
-
-def _summed(grad: Any, target: Any, axes: Any) -> Any:
-    """`grad` summed over `axes`, in the shape of `target`."""
-    from flowc.framework.constant_value import constant_value
-
-    if grad is None:
-        return None
-    known_axes = constant_value(axes)
-    rank, target_rank = grad.get_shape().ndims, target.get_shape().ndims
-    if known_axes is not None and known_axes.size == 0:
-        return grad if rank is not None and rank == target_rank else reshape(grad, shape_of(target))
-    if known_axes is not None and rank is not None and target_rank is not None:
-        if known_axes.tolist() == list(range(rank - target_rank)):
-            return reduce_sum(grad, known_axes)
-        if rank == target_rank:
-            return reduce_sum(grad, known_axes, keep_dims=True)
-    total = reduce_sum(grad, axes if known_axes is None else known_axes)
-    return reshape(total, shape_of(target))
+    sum_x = None if grad_x is None else sum_to_shape_of(x, grad_x, axes_x)
+    return sum_x, None if grad_y is None else sum_to_shape_of(y, grad_y, axes_y)
 
 
 # -- add, sub, mul -----------------------------------------------------------------------------------------------------

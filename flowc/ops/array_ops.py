@@ -292,6 +292,15 @@ def _axes_vectors(ctx: ShapeContext) -> Shapes:
 define("BroadcastGradientAxes", shape=_axes_vectors, allowed=(ANY,), result=lambda types, attrs: [int32, int32])
 not_differentiable("BroadcastGradientAxes")
 
+
+@gradient("BroadcastTo")
+def _broadcast_to_grad(op: Any, grad: Any) -> Any:
+    from flowc.ops.reduction_ops import sum_to_shape_of
+
+    x = op.inputs[0]
+    axes, _ = apply("BroadcastGradientAxes", [x, op.outputs[0]])
+    return sum_to_shape_of(x, grad, axes), None
+
 # -- like another tensor -----------------------------------------------------------------------------------------------
 
 define("ZerosLike", shape=shape_rules.unchanged, allowed=NUMERIC | BOOL)

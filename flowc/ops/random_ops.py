@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from flowc.framework import shape_rules
 from flowc.framework.convert import convert_to_tensor
 from flowc.framework.dtypes import ANY, INDEX, REAL, DType, as_dtype, float32, float64
@@ -13,7 +11,6 @@ from flowc.framework.graph import Tensor
 from flowc.framework.registry import ShapeContext, apply, define, not_differentiable
 from flowc.framework.scopes import get_seed, op_scope, set_random_seed
 from flowc.framework.shape_rules import Shapes
-from flowc.framework.shapes import TensorShape
 
 __all__ = ["random_normal", "random_shuffle", "random_uniform", "set_random_seed", "truncated_normal"]
 
@@ -35,7 +32,7 @@ for _type in ("RandomStandardNormal", "TruncatedNormal", "RandomUniform"):
 
 
 def _sample(op_type: str, shape: Any, dtype: DType, seed: int | None) -> Any:
-    return apply(op_type, [_shape_tensor(shape)], {"dtype": dtype, **_seed_attrs(seed)})
+    return apply(op_type, [shape], {"dtype": dtype, **_seed_attrs(seed)})
 
 
 def _seed_attrs(seed: int | None) -> dict[str, int]:
@@ -44,16 +41,6 @@ def _seed_attrs(seed: int | None) -> dict[str, int]:
     if (graph_seed, op_seed) == (0, 0):
         op_seed = 2**31 - 1  # seeds that were set are never taken for none
     return {"seed": graph_seed or 0, "seed2": op_seed or 0}
-
-
-def _shape_tensor(shape: Any) -> Any:
-    """A shape argument: a tensor, a TensorShape, or a list in which some sizes may be tensors."""
-    if isinstance(shape, (list, tuple)) and any(isinstance(size, Tensor) for size in shape):
-        return apply("Pack", shape, {"N": len(shape)})
-    if isinstance(shape, (Tensor, TensorShape)):
-        return convert_to_tensor(shape)
-    sizes = np.asarray(shape)
-    return convert_to_tensor(sizes if sizes.dtype.kind in "iu" and sizes.size else list(shape), "int32", "shape")
 
 
 def _floating(dtype: Any, what: str) -> DType:

@@ -118,6 +118,21 @@ def _spread(op: Any, reduced: Any) -> Any:
     return broadcast_to(_keep_reduced_dims(op, reduced), shape_of(op.inputs[0]))
 
 
+def sum_to_shape_of(target: Any, x: Any, axes: Any) -> Any:
+    """`x`, of a shape that `target` broadcasts to, summed over `axes`, those of the repetition, to the shape of `target`."""
+    known_axes = constant_value(axes)
+    ndims, target_ndims = x.get_shape().ndims, target.get_shape().ndims
+    if known_axes is None or ndims is None or target_ndims is None:
+        return reshape(reduce_sum(x, axes), shape_of(target))
+    if known_axes.size == 0:
+        return x
+    if known_axes.tolist() == list(range(ndims - target_ndims)):
+        return reduce_sum(x, known_axes)
+    if ndims == target_ndims:
+        return reduce_sum(x, known_axes, keep_dims=True)
+    return reshape(reduce_sum(x, known_axes), shape_of(target))
+
+
 # -- max and min -------------------------------------------------------------------------------------------------------
 
 define("Max", shape=shape_rules.reduction, allowed=(ORDERED, INDEX), inputs="input reduction_indices")

@@ -155,7 +155,7 @@ class Generator:
         feeds = list(self.feeds)
         if self.chance(0.15):
             ref = self.random.choice(self.values)
-            if all(ref != fed for fed, _ in feeds):
+            if all(ref != fed for fed, _ in feeds) and not self.built.tensor(ref).dtype.is_ref_dtype:
                 feeds.append((ref, self.array(self.shape(ref), self.dtype(ref))))
         program = Program(tuple(self.steps), tuple(fetches), tuple(feeds), 2 if self.variables else 1).without_unused()
         return self._with_vague_shapes(program) if self.chance(0.3) else program
