@@ -25,6 +25,7 @@ LIMITS: Final = (40, 12, 4, 2)  # members of a group: LLVM's and numba's time gr
 AFFORDABLE: Final = 1500  # nodes to compile, all kernels together
 KERNEL_COST: Final = 10  # what a kernel costs to compile by itself, in nodes
 LARGE_PROGRAM: Final = 3000
+SIBLING_SIZE: Final = 1 << 12  # elements from which reading an array once instead of twice is worth a larger kernel
 MAX_OPERANDS: Final = 24
 
 Level = Literal["full", "kept"]
@@ -103,6 +104,7 @@ class _Fuser:
     def __init__(self, program: Program, nodes: list[Node], limit: int) -> None:
         self.program, self.nodes, self.limit = program, nodes, limit
         self.all: list[Group] = []
+        self.readers: dict[int, list[int]] = {}  # large node's id → ids of the groups that read it
         self.parent: list[int] = []  # union-find over group ids
         self.group_id: dict[Node, int] = {}
         self.refusals: dict[tuple[int, int], str] = {}
@@ -148,6 +150,8 @@ class _Fuser:
                 group.ancestors |= owner.ancestors | owner.bits
             if owner is not group and not (base.op == "const" and base.size == 1):
                 group.external.add(base.id)
+                if base.size >= SIBLING_SIZE:
+                    self.readers.setdefault(base.id, []).append(group.id)
 
     def _new_ancestors(self, node: Node, group: Group) -> int:
         """The groups that `group` would newly depend on, had it `node`."""
@@ -188,10 +192,32 @@ class _Fuser:
                 why = self._merge(group, home, node)
             if why:
                 self._refuse(node, group, why)
-        if home is None:
+        if home is None and not self._join_sibling(node):
             group = Group(len(self.all), "map", node.shape)
             self._start(node, group, "full")
             group.flat = self._uses_flat(node)
+
+    def _join_sibling(self, node: Node) -> bool:
+        """Joins a group that reads one of the node's large arguments anyway, so that it is read once."""
+        for group in self._siblings(node.args, node.size):
+            level, _ = self._joinable(node, group)
+            if level == "full":
+                self._join(node, group, level)
+                return True
+        return False
+
+    def _siblings(self, args: Iterable[Node], size: int) -> list[Group]:
+        if size < SIBLING_SIZE:
+            return []
+        found: dict[int, Group] = {}
+        for arg in args:
+            base = arg.args[0] if arg.op == "view" else arg
+            if base.size == size:
+                for gid in self.readers.get(base.id, ()):
+                    group = self._find(gid)
+                    if group.form != "call":
+                        found[group.id] = group
+        return list(found.values())
 
     def _join(self, node: Node, group: Group, level: Level) -> None:
         self._add(node, group, level)
@@ -313,7 +339,19 @@ class _Fuser:
                 self._add(node, producer, "kept")
                 return
             self._refuse(node, producer, why)
+        elif self._reduce_with_sibling(node, form):
+            return
         self._start(node, Group(len(self.all), form, arg.shape, axes, blocks, flat=False), "kept")
+
+    def _reduce_with_sibling(self, node: Node, form: Form) -> bool:
+        """Joins a group that reduces the same array over the same axes."""
+        _, axes, blocks = node.attr
+        for group in self._siblings(node.args, node.args[0].size):
+            alike = (group.form, group.axes, group.blocks, group.shape) == (form, axes, blocks, node.args[0].shape)
+            if alike and len(group.levels) < self.limit and not self._order_allows(node, group, "kept"):
+                self._add(node, group, "kept")
+                return True
+        return False
 
     def _reduce_refused(self, node: Node, group: Group, form: Form) -> str:
         _, axes, blocks = node.attr

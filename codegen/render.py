@@ -26,6 +26,7 @@ from flowc.framework.dtypes import DType, int64
 BLOCK: Final = 4096  # elements of the vector loop that make one unit of work where there are outer loops
 COLUMNS: Final = 256  # columns of a column reduction that make one unit
 CHUNK_COST: Final = 16384.0  # cycles of work that make a chunk worth another thread
+LONG: Final = 256  # elements from which an inner loop runs full vectors, interleaved, before a remainder; shorter: masked
 LITERALS: Final = frozenset({0.0, 1.0, -1.0, 2.0, 0.5})
 REDUCTION: Final = {  # reduce kinds, as targets call what they accumulate
     "sum": "add", "prod": "mul", "max": "max", "min": "min", "all": "and", "any": "or", "argmax": "max", "argmin": "min",
@@ -68,6 +69,7 @@ class _Renderer:
         self.scalar_values: dict[int, Value] = {}
         self.loaded: list[dict[int, Value]] = []
         self.cost_per_unit = 0.0
+        self.range = "wide_range" if nest.vector >= LONG else "range"
         self.accumulators: dict[Node, Value] = {}
 
     # -- the whole -----------------------------------------------------------------------------------------------------
@@ -221,7 +223,7 @@ class _Renderer:
         nest, w = self.nest, self.writer
         if not nest.outer:
             strides = self._stride_names(0)
-            w.line("for i in range(lo, hi):")
+            w.line("for i in wide_range(lo, hi):")
             self._map_body("i", strides)
             self.cost_per_unit = self._take_cost()
             return nest.vector
@@ -231,7 +233,7 @@ class _Renderer:
         self._open_units(f"{count}")
         w.line(f"start = b * {length}")
         w.line(f"stop = imin(start + {length}, {size})")
-        w.line("for i in range(start, stop):")
+        w.line(f"for i in {self.range}(start, stop):")
         self._map_body("i", self.inner_strides)
         self.cost_per_unit = self._take_cost() * block + 20
         return prod(nest.outer) * blocks
@@ -332,7 +334,7 @@ class _Renderer:
             lo, hi = bounds if level == 0 else ("0", sizes[level])
             innermost = level == depth - 1
             variable = "i" if innermost else f"r{level}"
-            w.line(f"for {variable} in range({lo}, {hi}):")
+            w.line(f"for {variable} in {self.range if innermost else 'range'}({lo}, {hi}):")
             w.depth += 1
             if not innermost:
                 self._enter(variable, self.middle_strides[level])
@@ -454,7 +456,7 @@ class _Renderer:
             self.bases[-1][operand.index] = name
 
     def _column_loop(self, body: Any) -> None:
-        self.writer.line("for i in range(start, stop):")
+        self.writer.line(f"for i in {self.range}(start, stop):")
         self.writer.depth += 1
         self.loaded.append({})
         saved = dict(self.env)

@@ -27,8 +27,12 @@ class Stages:
     reductions: list[list[Node]]  # accumulated in each loop
     needed: list[list[Node]]  # full map members that each loop evaluates, arguments first
     has_loop: list[bool]
-    kept_after: dict[int, list[Node]] = field(default_factory=dict)  # kept map members, by the loop they follow; -1: none
-    stashed: dict[Node, tuple[int, Node]] = field(default_factory=dict)  # value → (loop that stores it, output it is in)
+    kept_after: dict[int, list[Node]] = field(
+        default_factory=dict
+    )  # kept map members, by the loop they follow; -1: none
+    stashed: dict[Node, tuple[int, Node]] = field(
+        default_factory=dict
+    )  # value → (loop that stores it, output it is in)
 
 
 def stages_of(group: Group, outputs: set[Node]) -> Stages:

@@ -27,7 +27,11 @@ def place(ops: Sequence[Operation], config: ConfigProto) -> list[str]:
     """
     names = devices(config)
     known = {str(device_lib.parse(name)) for name in names}
-    placed = [_device_of(op, known, names, config.allow_soft_placement) for op in ops]
+    found: dict[str, str] = {}  # a large graph asks for few different devices
+    for op in ops:
+        if op._device not in found:
+            found[op._device] = _device_of(op, known, names, config.allow_soft_placement)
+    placed = [found[op._device] for op in ops]
     if config.log_device_placement or debug_level() >= 1:
         for op, name in zip(ops, placed, strict=True):
             say(f"{op.name}: ({op.type}): {name}")

@@ -39,9 +39,7 @@ _MARSHAL_BY_VALUE: Final = 2  # the last version that writes no references, whic
 _SOURCES: Final = ("flowc.framework", "flowc.ops", "flowc.codegen")
 
 
-def plan_for(
-    graph: Graph, fetches: Sequence[Tensor], targets: Sequence[Operation], feeds: Sequence[FeedSpec]
-) -> Plan:
+def plan_for(graph: Graph, fetches: Sequence[Tensor], targets: Sequence[Operation], feeds: Sequence[FeedSpec]) -> Plan:
     """`compile_plan` of the same arguments, from the disk if it is there; what had to be compiled is stored.
 
     Raises what `compile_plan` raises.
@@ -93,9 +91,7 @@ class _Opaque(Exception):
     """An attribute has no canonical form, as a Python function has none."""
 
 
-def _key_or_none(
-    fetches: Sequence[Tensor], targets: Sequence[Operation], feeds: Sequence[FeedSpec]
-) -> str | None:
+def _key_or_none(fetches: Sequence[Tensor], targets: Sequence[Operation], feeds: Sequence[FeedSpec]) -> str | None:
     fed = {feed.tensor for feed in feeds}
     try:
         return plan_key(needed_ops(fetches, targets, fed), fetches, targets, feeds)

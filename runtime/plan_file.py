@@ -4,8 +4,8 @@
     header    JSON: specs, kernels' sources, labels, …, and where each blob lies
     blobs     arrays and object code, little-endian, each at a multiple of 64 bytes
 
-Nothing of a file is used before its digest was compared. The digest tells damage, not forgery: a plan file holds machine
-code, so it deserves the same trust as a program. Nothing here is pickled.
+Nothing of a file is used before its digest was compared. The digest tells damage, not forgery: a plan file holds
+machine code, so it deserves the same trust as a program. Nothing here is pickled.
 """
 
 from __future__ import annotations
@@ -60,8 +60,9 @@ class PlanFile:
     """A plan and what may travel with it.
 
     target: what `objects` were compiled for.
-    objects: object code by content name, see `flowc.runtime.kernels.content_name`.
+    objects: object code by content name, see `flowc.runtime.compiled_plan.content_name`.
     variables: values by the variables' names.
+    feed_values: the values that the plan is for, by the names of the feeds that shapes depend on.
     extra: more JSON data, for whoever wrote the file.
     """
 
@@ -69,6 +70,7 @@ class PlanFile:
     target: Target | None = None
     objects: Mapping[str, bytes] = field(default_factory=dict)
     variables: Mapping[str, Array] = field(default_factory=dict)
+    feed_values: Mapping[str, Array] = field(default_factory=dict)
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -84,6 +86,7 @@ def encode(file: PlanFile) -> bytes:
         "target": None if file.target is None else _row(file.target),
         "objects": {name: blobs.add(np.frombuffer(code, np.uint8)) for name, code in file.objects.items()},
         "variables": {name: blobs.add(value) for name, value in file.variables.items()},
+        "feed_values": {name: blobs.add(value) for name, value in file.feed_values.items()},
         "extra": file.extra,
         "blobs": blobs.table,
     }
@@ -215,6 +218,7 @@ def _from_header(header: Mapping[str, Any], raw: Array) -> PlanFile:
         None if header["target"] is None else Target(*header["target"]),
         {name: blobs[number].tobytes() for name, number in header["objects"].items()},
         {name: blobs[number] for name, number in header["variables"].items()},
+        {name: blobs[number] for name, number in header["feed_values"].items()},
         header["extra"],
     )
 

@@ -104,22 +104,18 @@ def _check(config: ConfigProto, signature: Signature) -> None:
     """Raises InvalidArgumentError for devices that do not exist, and for assignments to a variable that is fed."""
     from flowc.codegen.prune import needed_ops
 
-    fed = set(signature.feeds)
-    ops = needed_ops(signature.fetches, signature.targets, fed)
+    ops = needed_ops(signature.fetches, signature.targets, set(signature.feeds))
     devices.place(ops, config)
-    for op in ops:
-        written = [t for t in op.inputs if t in fed and t.dtype.is_ref_dtype and _returns_reference(op)]
-        if written:
-            raise InvalidArgumentError(
-                op.node_def,
-                op,
-                f"Cannot assign to variable {written[0].op.name!r} in a run that feeds it: a feed replaces the value "
-                f"that the run reads. Feed {written[0].op.name + '/read:0'!r} instead, or do not run the assignment.",
-            )
-
-
-def _returns_reference(op: Operation) -> bool:
-    return any(output.dtype.is_ref_dtype for output in op.outputs)
+    for reference in (tensor for tensor in signature.feeds if tensor.dtype.is_ref_dtype):
+        for op in ops:
+            if reference in op.inputs and any(output.dtype.is_ref_dtype for output in op.outputs):
+                name = reference.op.name
+                raise InvalidArgumentError(
+                    op.node_def,
+                    op,
+                    f"Cannot assign to variable {name!r} in a run that feeds it: a feed replaces the value that the "
+                    f"run reads. Feed {name + '/read:0'!r} instead, or do not run the assignment.",
+                )
 
 
 def _describe(signature: Signature) -> str:

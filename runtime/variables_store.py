@@ -116,4 +116,5 @@ def _aligned(dtype: str, shape: tuple[int, ...]) -> Array:
     if numpy_dtype.hasobject:
         raise ValueError("a variable of strings has no native memory")
     size = int(np.prod(shape, dtype=np.int64)) * numpy_dtype.itemsize
-    return aligned_bytes(size).view(numpy_dtype).reshape(shape)
+    array: Array = aligned_bytes(size).view(numpy_dtype).reshape(shape)
+    return array

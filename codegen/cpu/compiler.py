@@ -32,7 +32,7 @@ def lower_to_ir(source: str, name: str, signature: str = VOID_KERNEL) -> str:
     prepare()
     from numba.core import bytecode, errors, types
 
-    from .dialect import DialectError, Inferer, Interpreter
+    from .dialect import DialectError, Inferer, Interpreter, NoWarnings
     from .lowering import Lowering
 
     matched = SIGNATURE.fullmatch(signature.replace(" ", ""))
@@ -43,11 +43,13 @@ def lower_to_ir(source: str, name: str, signature: str = VOID_KERNEL) -> str:
     if function.arg_count != len(matched[2].split(",") if matched[2] else []):
         raise DialectError(f"{name} has {function.arg_count} parameters, its signature is {signature}")
     result = types.none if matched[1] == "void" else types.int64
-    inferer = Inferer(typing_context(), function)
+    inferer = Inferer(typing_context(), function, NoWarnings())
     try:
         typemap, calltypes = inferer.solve(types.int64, result)
     except errors.NumbaError as error:
-        raise DialectError(f"{name}: {error}") from error
+        location = getattr(error, "loc", None)
+        where = f"{name}, line {location.line}" if location else name
+        raise DialectError(f"{where}: {str(error).splitlines()[0]}") from error
     return Lowering(function, typemap, calltypes).run(name, result)
 
 

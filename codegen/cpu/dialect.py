@@ -13,14 +13,14 @@ Kernel source is Python restricted to scalars and buffers. It differs from what 
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from numba.core import types
 from numba.core.interpreter import Interpreter as BytecodeInterpreter
 from numba.core.typeinfer import TypeInferer
-from numba.core.typing.templates import Signature, signature
 
 if TYPE_CHECKING:
     from .llvm_text import Builder
@@ -49,7 +49,7 @@ class DialectError(Exception):
     """Kernel source breaks the dialect's rules: a mistake of the renderer, never of a user."""
 
 
-class Buffer(Type):  # type: ignore[misc]
+class Buffer(Type):
     """A pointer to elements of `dtype` in alias scope `scope`: buffers of different scopes never overlap."""
 
     def __init__(self, dtype: str, scope: int) -> None:
@@ -62,7 +62,7 @@ class Buffer(Type):  # type: ignore[misc]
         return SCALARS["f32" if self.dtype == "f16" else self.dtype]
 
 
-class Number(Type):  # type: ignore[misc]
+class Number(Type):
     """A Python number in the source. It has no dtype until it meets an operand that has one."""
 
     def __init__(self, value: float | int) -> None:
@@ -74,7 +74,7 @@ class Number(Type):  # type: ignore[misc]
         return types.float64 if isinstance(self.value, float) else types.int64
 
 
-class RangeOf(Type):  # type: ignore[misc]
+class RangeOf(Type):
     """What `range(…)` returns, and its iterator; `kind` is "masked" or "wide": how the loop is made a vector loop."""
 
     def __init__(self, step: int, kind: str) -> None:
@@ -82,11 +82,23 @@ class RangeOf(Type):  # type: ignore[misc]
         super().__init__(f"RangeOf({step}, {kind})")
 
 
+@dataclass(frozen=True)
+class Signature:
+    """The types of one call."""
+
+    return_type: Type
+    args: tuple[Type, ...]
+
+
+def signature(result: Type, *params: Type) -> Signature:
+    return Signature(result, params)
+
+
 Rule = Callable[["Primitive", tuple[Type, ...]], Signature]
 Emitter = Callable[["Builder", Signature, list[str]], str]
 
 
-class Primitive(types.Callable):  # type: ignore[misc]
+class Primitive(Type):
     """A function of the dialect: `rule` types a call of it, `emit` appends its LLVM IR and returns the result."""
 
     def __init__(self, name: str, rule: Rule, emit: Emitter) -> None:
@@ -100,17 +112,6 @@ class Primitive(types.Callable):  # type: ignore[misc]
             found = self.known[args] = self.rule(self, args)
         return found
 
-    def get_call_type(self, context: object, args: Sequence[Type], kws: dict[str, Type]) -> Signature:
-        if kws:
-            raise DialectError(f"{self}: arguments are positional")
-        return self.call(tuple(args))
-
-    def get_call_signatures(self) -> tuple[list[Signature], bool]:
-        return list(self.known.values()), True
-
-    def get_impl_key(self, sig: Signature) -> Primitive:
-        return self
-
 
 def common_type(what: object, args: Sequence[Type]) -> Type:
     """The one dtype of `args`, numbers adopting it. Raises DialectError if there are several."""
@@ -119,7 +120,7 @@ def common_type(what: object, args: Sequence[Type]) -> Type:
         raise DialectError(f"{what}: operands have types {', '.join(map(str, args))}; cast them to one dtype")
     if typed:
         return typed.pop()
-    defaults = {a.default for a in args}
+    defaults = {a.default for a in args if isinstance(a, Number)}
     return types.float64 if types.float64 in defaults else types.int64
 
 
@@ -193,17 +194,22 @@ class TypingContext:
             return self.builtins[value]
         if value in self.operators:
             return self.operators[value]
-        raise ValueError(f"{value!r} has no meaning in a kernel")
+        raise DialectError(f"{value!r} does not exist in the dialect")
 
-    def resolve_function_type(self, func: Any, args: Sequence[Type], kws: dict[str, Type]) -> Signature:
+    def resolve_function_type(self, func: Any, args: Sequence[Type], kws: Mapping[str, Type]) -> Signature:
         if isinstance(func, Primitive):
-            return func.get_call_type(self, args, kws)
+            if kws:
+                raise DialectError(f"{func}: arguments are positional")
+            return func.call(tuple(args))
         if func in self.operators:
             return self.operators[func].call(tuple(args))
         raise DialectError(f"{func!r} does not exist in the dialect (arguments: {', '.join(map(str, args))})")
 
     def resolve_setitem(self, target: Type, index: Type, value: Type) -> Signature:
         return self.operators[operator.setitem].call((target, index, value))
+
+    def resolve_getattr(self, value: Type, name: str) -> Type:
+        raise DialectError(f"{value} has no attribute {name!r}: the dialect has none")
 
     def can_convert(self, fromty: Type, toty: Type) -> int | None:
         return 0 if fromty == toty or (isinstance(fromty, Number) and toty in SHORT_NAME) else None
@@ -223,7 +229,7 @@ class TypingContext:
         return unified
 
 
-class Interpreter(BytecodeInterpreter):  # type: ignore[misc]
+class Interpreter(BytecodeInterpreter):
     """numba's reading of bytecode, without the rewriting of statements that the dialect does not have."""
 
     def post_process(self, peepholes: object, func_ir: Any) -> Any:
@@ -237,11 +243,8 @@ class NoWarnings:
         return nullcontext()
 
 
-class Inferer(TypeInferer):  # type: ignore[misc]
+class Inferer(TypeInferer):
     """numba's type inference, numbers kept as such instead of becoming int64 and float64 at once."""
-
-    def __init__(self, context: TypingContext, function: Any) -> None:
-        super().__init__(context, function, NoWarnings())
 
     def solve(self, parameter: Type, result: Type) -> tuple[dict[str, Type], dict[Any, Signature]]:
         """The type of every variable and of every call; all parameters are of type `parameter`."""
@@ -259,5 +262,5 @@ class Inferer(TypeInferer):  # type: ignore[misc]
     def typeof_global(self, inst: Any, target: Any, gvar: Any) -> None:
         try:
             self.add_type(target.name, self.context.resolve_value_type(gvar.value), loc=inst.loc)
-        except ValueError as error:
+        except DialectError as error:
             raise DialectError(f"line {inst.loc.line}: unknown name {gvar.name!r}") from error

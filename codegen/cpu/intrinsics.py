@@ -73,7 +73,7 @@ def advance_rule(self: Primitive, args: tuple[Type, ...]) -> Signature:
 
 @define("advance", advance_rule)
 def emit_advance(b: Builder, sig: Signature, args: list[str]) -> str:
-    return element_pointer(b, sig.args[0], args[0], args[1])
+    return element_pointer(b, buffer_of(sig), args[0], args[1])
 
 
 def element_pointer(b: Builder, buffer: Buffer, base: str, index: str) -> str:
@@ -102,8 +102,14 @@ def item_rule(self: Primitive, args: tuple[Type, ...]) -> Signature:
     return signature(VOID, buffer, I64, buffer.element)
 
 
-def emit_load(b: Builder, sig: Signature, args: list[str]) -> str:
+def buffer_of(sig: Signature) -> Buffer:
     buffer = sig.args[0]
+    assert isinstance(buffer, Buffer)  # the typing rules have seen to it
+    return buffer
+
+
+def emit_load(b: Builder, sig: Signature, args: list[str]) -> str:
+    buffer = buffer_of(sig)
     pointer = element_pointer(b, buffer, *args)
     suffix = f", align {ITEM_SIZE[buffer.dtype]}{b.scope_suffix(buffer.scope)}"
     loaded = b.value(f"load {MEMORY_TYPE[buffer.dtype]}, ptr {pointer}{suffix}")
@@ -115,7 +121,7 @@ def emit_load(b: Builder, sig: Signature, args: list[str]) -> str:
 
 
 def emit_store(b: Builder, sig: Signature, args: list[str]) -> str:
-    buffer = sig.args[0]
+    buffer = buffer_of(sig)
     base, index, value = args
     if buffer.dtype == "b1":
         value = b.value(f"zext i1 {value} to i8")

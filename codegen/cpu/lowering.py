@@ -37,7 +37,7 @@ class Lowering:
         self.builder = Builder()
         self.values: dict[str, Value] = {}
         self.label = 0  # of the block being lowered
-        self.loops = {
+        self.loops: dict[int, Any] = {
             label: typemap[e.value.name] for label, block in self.blocks for e in block.find_exprs(op="iternext")
         }
         counts = Counter(s.target.name for _, block in self.blocks for s in block.find_insts(ir.Assign))
@@ -175,7 +175,7 @@ class Lowering:
         raise DialectError(f"line {e.loc.line}: {e} has no meaning in a kernel")
 
     def call(self, e: Any) -> Value:
-        function = self.types[e.func.name]
+        function: Any = self.types[e.func.name]
         if isinstance(self.calls[e].return_type, RangeOf):
             bounds = [self.load(a, p) for a, p in zip(e.args, self.calls[e].args, strict=True)]
             return ("0", bounds[0], "1") if len(bounds) == 1 else (*bounds, "1")[:3]
@@ -194,7 +194,8 @@ class Lowering:
     def next(self, e: Any) -> tuple[str, str]:
         b, loop = self.builder, self.load(e.value)
         index = b.value(f"load i64, ptr {loop.slot}")
-        order = "sgt" if self.types[e.value.name].step < 0 else "slt"
+        kind = self.types[e.value.name]
+        order = "sgt" if isinstance(kind, RangeOf) and kind.step < 0 else "slt"
         more = b.value(f"icmp {order} i64 {index}, {loop.stop}")
         b.do(f"store i64 {b.value(f'add nsw i64 {index}, {loop.step}')}, ptr {loop.slot}")
         return index, more

@@ -29,7 +29,7 @@ class DeferredPackage(ModuleType):
             return importlib.import_module(f"{self.__name__}.{name}")
         with LOCK:
             if type(self) is DeferredPackage:
-                self.__class__ = ModuleType
+                self.__class__ = ModuleType  # type: ignore[assignment]
                 assert self.__spec__ is not None
                 assert self.__spec__.loader is not None
                 self.__spec__.loader.exec_module(self)

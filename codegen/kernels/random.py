@@ -106,7 +106,7 @@ TRUNCATED_F64: Final = BITS_F64 + "".join(
 FILL: Final = """
 def {NAME}(args, lo, hi):
     a = ptr_i64(args, -1)
-    y = ptr_{T}(a[0], 0)
+    out = ptr_{T}(a[0], 0)
     n = a[1]
 {PREPARE}
     whole = idiv(n, {VALUES})
@@ -123,17 +123,17 @@ def {NAME}(args, lo, hi):
 PERMUTATION: Final = """
 def random_permutation(args, lo, hi):
     a = ptr_i64(args, -1)
-    y = ptr_i64(a[0], 0)
+    out = ptr_i64(a[0], 0)
     n = a[1]
 {PREPARE}
     for i in range(n):
-        y[i] = i
+        out[i] = i
     for i in range(n - 1, 0, -1):
 {BLOCK}
         j = i64((u64(c0) * u64(i + 1)) >> 32)
-        kept = y[i]
-        y[i] = y[j]
-        y[j] = kept
+        kept = out[i]
+        out[i] = out[j]
+        out[j] = kept
 """
 
 ADVANCE: Final = """
@@ -165,7 +165,7 @@ def fill_kernel(distribution: str, kind: str) -> Kernel:
     """The kernel that fills an array of element type `kind` with draws of a distribution."""
     values = 2 if kind == "f64" else 4
     block = PHILOX.format(BLOCK="i") + _DRAWS[distribution, kind]
-    stores = [f"y[{values} * i + {j}] = v{j}" for j in range(values)]
+    stores = [f"out[{values} * i + {j}] = v{j}" for j in range(values)]
     guarded = [f"if {values} * i + {j} < n:\n    {store}" for j, store in enumerate(stores)]
     return kernel(
         FILL,
@@ -181,8 +181,8 @@ def fill_kernel(distribution: str, kind: str) -> Kernel:
 
 
 def key_of(seed: int, seed2: int) -> int:
-    """The two seeds as one signed 64-bit word."""
-    folded = [(s ^ (s >> 32)) & 0xFFFFFFFF for s in (seed, seed2)]
+    """The two seeds, each folded to 32 bits, as one signed 64-bit word."""
+    folded = [(s ^ (s >> 32) * 0x9E3779B9) & 0xFFFFFFFF for s in (seed, seed2)]
     key = folded[0] | (folded[1] << 32)
     return key - (1 << 64) if key >> 63 else key
 

@@ -25,7 +25,8 @@ def reduction(p: Program, op: LoweredOp, x: Node, indices: Node) -> Node:
 
 @lowering("Mean")
 def mean(p: Program, op: LoweredOp, x: Node, indices: Node) -> Node:
-    """The sum by the number of elements: NaN for none, an error if they are integers. Of integers, truncated."""
+    """The sum by the number of elements: NaN for none, an error if they are integers. Of integers: summed in int64,
+    truncated."""
     axes = axes_of(op, 1, len(x.shape))
     keep_dims = bool(op.attrs.get("keep_dims", False))
     count = prod(x.shape[axis] for axis in axes)
@@ -33,8 +34,8 @@ def mean(p: Program, op: LoweredOp, x: Node, indices: Node) -> Node:
         return in_float32(p, lambda wide: _by_count(p, p.reduce("sum", wide, axes, keep_dims), count), x)
     if count == 0 and op.shapes[0].count(0) == 0:
         raise invalid("Mean of no integers")
-    total = p.reduce("sum", x, axes, keep_dims)
-    return p.cast(_by_count(p, p.cast(total, int64), max(count, 1)), x.dtype)
+    total = p.reduce("sum", p.cast(x, int64), axes, keep_dims)
+    return p.cast(_by_count(p, total, max(count, 1)), x.dtype)
 
 
 def _by_count(p: Program, total: Node, count: int) -> Node:

@@ -34,21 +34,22 @@ def convert_to_tensor(value: Any, dtype: Any = None, name: str | None = None, as
     for base_type, function in _conversions:
         if isinstance(value, base_type):
             return _checked(function(value, dtype, name, as_ref), value, dtype)
-    if isinstance(value, (list, tuple)) and _holds_tensors(value):
+    if isinstance(value, (list, tuple)) and holds_tensors(value):
         return _checked(_packed(value, name), value, dtype)
     return constant(value, dtype, name=name or "Const")
 
 
-def _holds_tensors(values: Any) -> bool:
+def holds_tensors(values: Any) -> bool:
+    """Whether a value is a tensor or a variable, or a (nested) list with one in it."""
     if isinstance(values, (list, tuple)):
-        return any(_holds_tensors(value) for value in values)
+        return any(holds_tensors(value) for value in values)
     return isinstance(values, Tensor) or hasattr(values, "_as_graph_element")
 
 
 def _packed(values: Any, name: str | None) -> Tensor:
     from flowc.framework.registry import apply
 
-    items = [_packed(v, None) if isinstance(v, (list, tuple)) and _holds_tensors(v) else v for v in values]
+    items = [_packed(v, None) if isinstance(v, (list, tuple)) and holds_tensors(v) else v for v in values]
     result: Tensor = apply("Pack", items, {"N": len(items)}, name or "pack")
     return result
 

@@ -136,6 +136,7 @@ def _initial_gradient(y: Tensor, seed: Any) -> Gradient:
     if not (dtype.is_floating or dtype.is_complex):
         raise TypeError(
             f"Gradients are of floating-point or complex tensors; {y.name!r} is {dtype.name}: cast what it is made of."
+            + _made_at(y.op)
         )
     if seed is None:
         if y.get_shape().is_fully_defined():
@@ -270,8 +271,12 @@ def _fitting(op: Operation, index: int, gradient: Gradient) -> Gradient:
 
 
 def _misfit(op: Operation, what: str) -> ValueError:
+    return ValueError(f"The gradient of {op.name!r} ({op.type}) {what}." + _made_at(op))
+
+
+def _made_at(op: Operation) -> str:
     line = op.source_line()
-    return ValueError(f"The gradient of {op.name!r} ({op.type}) {what}." + (f"\n  made at {line}" if line else ""))
+    return f"\n  made at {line}" if line else ""
 
 
 def _gate(results: Sequence[Gradient | None]) -> list[Gradient | None]:

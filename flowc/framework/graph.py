@@ -147,7 +147,9 @@ class Operation:
             raise ValueError(f"{name!r} is not a valid node name")
         for tensor in inputs:
             if tensor._op._graph is not g:
-                raise ValueError(f"Tensor {tensor} must be from the same graph as operation {name!r}.")
+                line = source.user_line()
+                at = f"\n  at {line}" if line else ""
+                raise ValueError(f"{tensor} must be from the same graph as operation {name!r}.{at}")
         self._graph, self._name, self._type, self._attrs, self._inputs = g, name, op_type, attrs, inputs
         self._device = ""
         self._control_inputs: tuple[Operation, ...] = ()
@@ -220,7 +222,9 @@ class Operation:
         import linecache
 
         lines = reversed(source.describe(self._lines))
-        return [(at.filename, at.lineno, at.function, linecache.getline(at.filename, at.lineno).strip()) for at in lines]
+        return [
+            (at.filename, at.lineno, at.function, linecache.getline(at.filename, at.lineno).strip()) for at in lines
+        ]
 
     def source_line(self) -> str:
         """The user's innermost line that made this operation, as `file:line`; empty if there is none."""
@@ -317,9 +321,10 @@ class Graph:
     def _control_dependencies_for(self, inputs: Sequence[Tensor]) -> list[Operation]:
         """The enclosing scopes' control inputs, less those that a data input already stands behind."""
         result: list[Operation] = []
+        sources = {t._op for t in inputs}
         for controls, members in self._control_stack:
-            if not any(t._op in members for t in inputs):
-                result += [op for op in controls if op not in result]
+            if members.isdisjoint(sources):
+                result += [op for op in controls if op not in result and op not in sources]
         return result
 
     def unique_name(self, name: str) -> str:
@@ -457,7 +462,9 @@ class Graph:
         op = self._by_name.get(op_name)
         if colon and allow_tensor:
             if not index.isdigit():
-                raise ValueError(f'The name {name!r} looks like a Tensor name, but is not a valid one: "<op>:<output>".')
+                raise ValueError(
+                    f'The name {name!r} looks like a Tensor name, but is not a valid one: "<op>:<output>".'
+                )
             if op is None or int(index) >= len(op._outputs):
                 raise KeyError(f"The name {name!r} refers to a Tensor which does not exist in the graph.")
             return op._outputs[int(index)]

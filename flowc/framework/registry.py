@@ -165,7 +165,11 @@ def gradient_function(op: Any) -> GradientFunction | None:
     try:
         return _gradients[op._gradient_type]
     except KeyError:
-        raise LookupError(f"No gradient defined for operation {op.name!r} (op type: {op._gradient_type})") from None
+        line = op.source_line()
+        made = f"\n  made at {line}" if line else ""
+        raise LookupError(
+            f"No gradient defined for operation {op.name!r} (op type: {op._gradient_type}){made}"
+        ) from None
 
 
 def has_gradient_entry(op_type: str) -> bool:

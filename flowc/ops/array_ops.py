@@ -301,6 +301,7 @@ def _broadcast_to_grad(op: Any, grad: Any) -> Any:
     axes, _ = apply("BroadcastGradientAxes", [x, op.outputs[0]])
     return sum_to_shape_of(x, grad, axes), None
 
+
 # -- like another tensor -----------------------------------------------------------------------------------------------
 
 define("ZerosLike", shape=shape_rules.unchanged, allowed=NUMERIC | BOOL)

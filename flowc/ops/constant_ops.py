@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from flowc.framework import shape_rules
-from flowc.framework.convert import constant, convert_to_tensor
+from flowc.framework.convert import constant, convert_to_tensor, holds_tensors
 from flowc.framework.dtypes import BOOL, INDEX, NUMERIC, REAL, DType, as_dtype, float32, string
 from flowc.framework.graph import Tensor
 from flowc.framework.registry import ShapeContext, apply, define, gradient, not_differentiable
@@ -95,19 +95,13 @@ def ones(shape: Any, dtype: Any = float32, name: str | None = None) -> Tensor:
 
 def _uniform(shape: Any, value: int, dtype: DType, name: str) -> Tensor:
     element: Any = np.array("" if dtype is string else value, dtype.as_numpy_dtype)
-    sizes = None if isinstance(shape, Tensor) else _sizes(shape)
-    if sizes is not None and (dtype is string or np.prod(sizes, dtype=np.float64) <= SMALL):
-        return constant(np.broadcast_to(element, sizes), dtype, name=name)
-    return fill(shape if sizes is None else np.array(sizes, np.int64 if max(sizes) >> 31 else np.int32), element, name)
-
-
-def _sizes(shape: Any) -> tuple[int, ...] | None:
-    """The sizes that a shape argument holds; None if some of them are tensors."""
-    if not isinstance(shape, TensorShape) and any(isinstance(size, Tensor) for size in np.atleast_1d(shape)):
-        return None
+    if holds_tensors(shape):
+        return fill(shape, element, name)
     known = as_shape(shape)
     known.assert_is_fully_defined()
-    return shape_rules.known(known)
+    if dtype is string or (known.num_elements() or 0) <= SMALL:
+        return constant(np.broadcast_to(element, shape_rules.known(known) or ()), dtype, name=name)
+    return fill(known, element, name)
 
 
 # -- sequences ---------------------------------------------------------------------------------------------------------

@@ -1,17 +1,20 @@
-"""Comparisons, logic, and the choice between two tensors."""
+"""Comparisons, logic, the choice between two tensors, and one-hot vectors."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from flowc.framework import shape_rules
-from flowc.framework.dtypes import ANY, BOOL, NUMERIC, ORDERED, bool_
+from flowc.framework.convert import convert_to_tensor
+from flowc.framework.dtypes import ANY, BOOL, NUMERIC, ORDERED, as_dtype, bool_, float32
 from flowc.framework.graph import Tensor
 from flowc.framework.registry import ShapeContext, apply, define, gradient, not_differentiable
 from flowc.framework.scopes import op_scope
-from flowc.framework.shape_rules import Shapes
+from flowc.framework.shape_rules import Shapes, axis_of
 from flowc.framework.shapes import TensorShape
-from flowc.ops.array_ops import zeros_like
+from flowc.ops.array_ops import broadcast_to, expand_dims, reshape, shape_of, zeros_like
 
 __all__ = [
     "equal",
@@ -24,6 +27,7 @@ __all__ = [
     "logical_or",
     "logical_xor",
     "not_equal",
+    "one_hot",
     "select",
 ]
 
@@ -163,3 +167,32 @@ def select(condition: Any, t: Any, e: Any, name: str | None = None) -> Tensor:
 def _select_grad(op: Any, grad: Any) -> Any:
     condition, zero = op.inputs[0], zeros_like(grad)
     return None, select(condition, grad, zero), select(condition, zero, grad)
+
+
+def one_hot(
+    indices: Any,
+    depth: int,
+    on_value: Any = 1,
+    off_value: Any = 0,
+    axis: int = -1,
+    dtype: Any = None,
+    name: str | None = None,
+) -> Tensor:
+    """`on_value` at each index along a new dimension `axis` of size `depth`, `off_value` elsewhere.
+
+    indices: ints of any shape; one outside [0, depth) gives a row of `off_value`. dtype: float32 by default, or the type
+    of the values where they are tensors or arrays.
+    """
+    with op_scope([indices, on_value, off_value], name, "one_hot") as scope:
+        indices = convert_to_tensor(indices, name="indices")
+        own = next((value.dtype for value in (on_value, off_value) if hasattr(value, "dtype")), float32)
+        kind = as_dtype(own if dtype is None else dtype)
+        classes = convert_to_tensor(np.arange(depth), indices.dtype, "classes")
+        ndims = indices.get_shape().ndims
+        if ndims is not None and axis_of(axis, ndims + 1) != ndims:
+            classes = reshape(classes, [-1, *[1] * (ndims - axis_of(axis, ndims + 1))])
+        elif ndims is None and axis != -1:
+            raise ValueError("one_hot along another axis than the last needs indices of known rank")
+        hits = equal(expand_dims(indices, axis), classes)
+        on, off = convert_to_tensor(on_value, kind), convert_to_tensor(off_value, kind)
+        return select(hits, broadcast_to(on, shape_of(hits)), broadcast_to(off, shape_of(hits)), scope)

@@ -125,7 +125,7 @@ def sum_to_shape_of(target: Any, x: Any, axes: Any) -> Any:
     if known_axes is None or ndims is None or target_ndims is None:
         return reshape(reduce_sum(x, axes), shape_of(target))
     if known_axes.size == 0:
-        return x
+        return x if ndims == target_ndims else reshape(x, shape_of(target))
     if known_axes.tolist() == list(range(ndims - target_ndims)):
         return reduce_sum(x, known_axes)
     if ndims == target_ndims:

@@ -3,6 +3,8 @@ vectors."""
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -90,7 +92,7 @@ def test_scalar_remainder_equals_vector_body() -> None:
             whole, parts = np.zeros_like(x), np.zeros_like(x)
             for out, cuts in ((whole, [0, 1000]), (parts, [0, 1, 18, 35, 500, 997, 1000])):
                 words = np.array([x.ctypes.data, out.ctypes.data], np.int64)
-                for low, high in zip(cuts, cuts[1:], strict=False):
+                for low, high in itertools.pairwise(cuts):
                     kernel(words.ctypes.data, low, high)
             np.testing.assert_array_equal(whole, parts, name)
 

@@ -224,7 +224,9 @@ def test_gradient_agrees_with_finite_differences(case: str, known: str) -> None:
     function, *arrays = CASES[case]
     values = [np.array(v) for v in arrays]
     with tf.Graph().as_default():
-        inputs = [tf.placeholder(v.dtype, s) for v, s in zip(values, shapes_of(case, known, tuple(values)), strict=True)]
+        inputs = [
+            tf.placeholder(v.dtype, s) for v, s in zip(values, shapes_of(case, known, tuple(values)), strict=True)
+        ]
         y = function(*inputs)
         (value,) = run([y], dict(zip(inputs, values, strict=True)))
         rng = np.random.default_rng(9)
