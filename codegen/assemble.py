@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from flowc.codegen.explain import describe
 from flowc.codegen.fuse import Fusion, Group
 from flowc.codegen.ir import Node, Program, broadcast_access
 from flowc.codegen.memory import Layout, Place
@@ -69,6 +70,7 @@ class _Assembler:
         self.relocations: list[tuple[int, int, int]] = []
         self.entries: list[tuple[int, ...]] = []
         self.labels: list[str] = []
+        self.owners: list[Group] = []  # one an entry: the group it belongs to
         self.errors: list[ErrorSite] = []
         self.symbols: dict[str, int] = {}
         self.state: dict[str, int] = {}
@@ -96,6 +98,9 @@ class _Assembler:
             symbols=tuple(self.symbols),
             errors=tuple(self.errors),
             labels=tuple(self.labels),
+            explanation=describe(
+                self.program, self.fusion, self.schedule, self.outputs, self.layout, self.owners
+            ),
         )
 
     def _fetch(self, number: int, spec: FetchSpec) -> FetchSpec:
@@ -132,6 +137,7 @@ class _Assembler:
         number = self.kernels.setdefault(kernel, len(self.kernels))
         self.entries.append((number, args, units, grain, guard, moved))
         self.labels.append(label)
+        self.owners.append(group)
 
     # -- loops ---------------------------------------------------------------------------------------------------------
 

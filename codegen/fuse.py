@@ -358,7 +358,12 @@ class _Fuser:
         arg = node.args[0]
         if group.form == "call":
             return "the producer is a library call or a hand-written kernel"
-        if group.form != "map" and (group.form, group.axes, group.blocks, group.shape) != (form, axes, blocks, arg.shape):
+        if group.form != "map" and (group.form, group.axes, group.blocks, group.shape) != (
+            form,
+            axes,
+            blocks,
+            arg.shape,
+        ):
             return "the group reduces other axes"
         if arg not in group.levels or group.levels[arg] != "full":
             return "the group computes one value a row"

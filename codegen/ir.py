@@ -259,7 +259,9 @@ class Program:
             return self.cast(self.reduce(kind, self.cast(x, float32), axes, keep_dims), float16)
         dtype = int64 if kind in ARG_REDUCTIONS else x.dtype
         if not axes:
-            result = self.map("copy", x) if kind not in ARG_REDUCTIONS else self.broadcast(self.scalar(0, int64), x.shape)
+            result = (
+                self.map("copy", x) if kind not in ARG_REDUCTIONS else self.broadcast(self.scalar(0, int64), x.shape)
+            )
         elif kind not in ARG_REDUCTIONS and self._should_split(x, axes, shape):
             blocks = -(-(x.size // max(prod(shape), 1)) // SPLIT_BLOCK)
             parts = self._make("reduce", dtype, (blocks, *shape), (x,), (kind, axes, blocks))
@@ -285,7 +287,6 @@ class Program:
         strided = template_named(template).strided
         args = [arg if i in strided else self._dense(arg) for i, arg in enumerate(args)]
         return self._make("call", dtype, tuple(shape), tuple(args), (template, tuple(sorted(params.items()))))
-
 
     def _dense(self, x: Node) -> Node:
         """`x` as an array that lies in memory in order, from its base's start."""

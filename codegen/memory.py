@@ -145,7 +145,9 @@ class Arena:
     def allocate(self, size: int) -> int:
         """The offset of `size` free bytes."""
         size = _aligned(size)
-        best = min((i for i, (_, s) in enumerate(self._free) if s >= size), key=lambda i: self._free[i][1], default=None)
+        best = min(
+            (i for i, (_, s) in enumerate(self._free) if s >= size), key=lambda i: self._free[i][1], default=None
+        )
         if best is None:
             return self._grow(size)
         offset, available = self._free.pop(best)

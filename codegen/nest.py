@@ -72,7 +72,9 @@ class _Access:
 
 def build_nest(group: Group, materialized: Iterable[Node], constants: set[Node]) -> LoopNest:
     """The loops of a group that stores `materialized` (members that others read, or that are fetched or assigned)."""
-    accesses = [_access_of(group, node, arg) for node in group.nodes for arg in node.args if _is_read(group, arg, constants)]
+    accesses = [
+        _access_of(group, node, arg) for node in group.nodes for arg in node.args if _is_read(group, arg, constants)
+    ]
     outputs = {node: _output_strides(group, node) for node in materialized}
     order, roles = _loop_order(group)
     every = [a.strides for a in accesses] + list(outputs.values())
@@ -224,4 +226,3 @@ def _empty_nest(group: Group, merged: _Merged) -> LoopNest:
 def units_of(nest: LoopNest) -> int:
     """The product of the outer loops' sizes."""
     return prod(nest.outer)
-

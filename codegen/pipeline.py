@@ -1,11 +1,11 @@
 """The compiler on one page: what is done to a run's graph, from the user's fetches and feeds to a plan.
 
-    specialise   prune; the run's shapes; fold constants; lower each op to array expressions, equal ones shared
-    outputs      every fetch and every variable's final value becomes a node of its own
-    fuse         which expressions share a kernel
-    schedule     the kernels' order; which write straight into variables
-    memory       one arena for all temporaries, places reused by liveness
-    assemble     kernels rendered as source, launches, argument words
+specialise   prune; the run's shapes; fold constants; lower each op to array expressions, equal ones shared
+outputs      every fetch and every variable's final value becomes a node of its own
+fuse         which expressions share a kernel
+schedule     the kernels' order; which write straight into variables
+memory       one arena for all temporaries, places reused by liveness
+assemble     kernels rendered as source, launches, argument words
 """
 
 from __future__ import annotations

@@ -100,7 +100,9 @@ class Plan:
     relocations: npt.NDArray[np.int64]  # [n, 3]: word, space, index
     arena_size: int  # bytes
     state_words: int = 0  # how many int64 words of STATE
-    state_keys: tuple[str, ...] = ()  # one a state word: the op that owns it, so that plans of one session share counters
+    state_keys: tuple[
+        str, ...
+    ] = ()  # one a state word: the op that owns it, so that plans of one session share counters
     symbols: tuple[str, ...] = ()  # names known to flowc.runtime.symbols, such as "cblas_sgemm"
     errors: tuple[ErrorSite, ...] = ()
     labels: tuple[str, ...] = ()  # one an entry: the ops it computes, for traces and errors

@@ -102,7 +102,9 @@ class _Specialiser:
             self._unimplemented(op)
         context = _ConcreteContext(op, [TensorShape(self._shape(t)) for t in op._inputs], values)
         try:
-            inferred = [TensorShape(s).merge_with(t._shape) for s, t in zip(definition.shape(context), op._outputs, strict=True)]
+            inferred = [
+                TensorShape(s).merge_with(t._shape) for s, t in zip(definition.shape(context), op._outputs, strict=True)
+            ]
         except ValueError as error:
             given = ", ".join(str(list(self._shape(t))) for t in op._inputs)
             raise InvalidArgumentError(op.node_def, op, f"{error} (input shapes in this run: {given})") from None
@@ -127,7 +129,11 @@ class _Specialiser:
                 return False
             definition = registry.lookup(op._type)
             size = sum(prod(s) for s in shapes)
-            if definition is None or definition.stateful or size > max(FOLD_LIMIT, sum(v.size for v in values if v is not None)):
+            if (
+                definition is None
+                or definition.stateful
+                or size > max(FOLD_LIMIT, sum(v.size for v in values if v is not None))
+            ):
                 return False
             known = _evaluate(op, [v for v in values if v is not None], shapes)
         for tensor, value in zip(op._outputs, known, strict=True):
@@ -335,5 +341,3 @@ class _VariableStates:
                 ref._op.node_def, ref._op, f"Cannot assign a value of shape {list(node.shape)} to shape {shape}."
             )
         return node
-
-

@@ -100,7 +100,8 @@ def _stash(stages: Stages, group: Group, outputs: set[Node]) -> None:
             if node in full_outputs:
                 stages.stashed[node] = (loop, node)
                 continue
-            holder = next((o for o, at in free.items() if at > loop and o.dtype is node.dtype), None)
+            last = max(at for at in range(stages.count) if node in stages.needed[at])  # then its holder may be written
+            holder = next((o for o, at in free.items() if at >= last and o.dtype is node.dtype), None)
             if holder is not None and not any(held is holder for _, held in stages.stashed.values()):
                 stages.stashed[node] = (loop, holder)
     for loop in range(1, stages.count):

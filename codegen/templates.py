@@ -81,7 +81,9 @@ class Template:
 _templates: dict[str, Template] = {}
 
 
-def template(name: str, **options: Any) -> Callable[[Callable[[Node], Sequence[Launch]]], Callable[..., Sequence[Launch]]]:
+def template(
+    name: str, **options: Any
+) -> Callable[[Callable[[Node], Sequence[Launch]]], Callable[..., Sequence[Launch]]]:
     """Decorator: registers a function (call node -> launches) as the template `name`."""
 
     def register(function: Callable[[Node], Sequence[Launch]]) -> Callable[[Node], Sequence[Launch]]:

@@ -16,6 +16,7 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
+from flowc.codegen.explain import named_operations
 from flowc.codegen.feed_spec import FeedSpec, NeedsFeedValues
 from flowc.codegen.plan import Plan
 from flowc.framework.errors import FailedPreconditionError
@@ -61,7 +62,7 @@ def compile(  # the public name
     specs, values = _feed_specs(graph, feeds)
     plan, fixed = _made(graph, parsed, specs, values)
     store = VariableStore() if session is None else session.variables
-    operations = stored_operations(graph, _named_in(plan))
+    operations = stored_operations(graph, named_operations(plan))
     return CompiledPlan(plan, store, operations, structure_of(graph, fetches, parsed.tensors), fixed)
 
 
@@ -109,15 +110,6 @@ def _feed(tensor: Tensor, given: Any) -> tuple[tuple[int, ...], Array | None]:
             f"{{{tensor.op.name}: (sizes…)}})."
         )
     return tuple(size for size in shape.tuple or () if size is not None), None
-
-
-def _named_in(plan: Plan) -> list[str]:
-    """The operations that messages and explanations of the plan may name."""
-    labelled = (name for label in plan.labels for name in label.split(" + "))
-    tensors = (spec.name.partition(":")[0] for spec in (*plan.feeds, *plan.fetches, *plan.variables))
-    failing = (site.op for site in plan.errors)
-    unfused = (name for edge in cast(Any, plan.explanation.get("unfused", ())) for name in edge[:2])
-    return list(dict.fromkeys([*labelled, *tensors, *failing, *unfused]))
 
 
 # -- load --------------------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from flowc.codegen.cpu.target import host_target
 from flowc.codegen.plan import Plan, TensorSpec
 from flowc.framework.errors import FailedPreconditionError, InvalidArgumentError
 from flowc.framework.graph import Graph, Tensor
-from flowc.runtime.bound_plan import DECLINED, BoundPlan, decline
+from flowc.runtime.bound_plan import DECLINED, BoundPlan, FastRun, decline
 from flowc.runtime.feeds import as_fed
 from flowc.runtime.fetches import Fetches
 from flowc.runtime.kernel_cache import content_key
@@ -51,7 +51,7 @@ class CompiledPlan:
         self._bound = BoundPlan(plan, compile_kernels(plan.kernels), store, cast(Graph, graph))
         self._tensors = [StoredTensor(spec, graph) for spec in plan.feeds]
         self._fetches = StoredFetches(structure)
-        self._fast = decline
+        self._fast: FastRun = decline
         self.variables = PlanVariables(plan, store)
 
     @property

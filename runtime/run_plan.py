@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from flowc.codegen.plan import Plan
+from flowc.framework.graph import Graph
+from flowc.runtime.stored_graph import stored_operations
 
 
 class RunPlan:
-    """The plan of one run. `plan` is its data; `explain()` tells it in words."""
+    """The plan of one run of `graph`. `plan` is its data; `explain()` tells it in words."""
 
-    def __init__(self, plan: Plan) -> None:
-        self.plan = plan
+    def __init__(self, plan: Plan, graph: Graph) -> None:
+        self.plan, self._graph = plan, graph
 
-    def explain(self) -> str:
-        """Prints, and returns, what the plan does: groups of ops, the user's lines, sizes, what did not fuse."""
-        text = "\n".join(_lines(self.plan.explanation, 0))
+    def explain(self, source: bool = False) -> str:
+        """Prints, and returns, what the plan does: its kernels in order, the ops and the user's lines that each computes,
+        sizes, bytes moved, and what did not fuse and why. `source`: the generated source too."""
+        from flowc.codegen.explain import format_explanation, named_operations
+
+        operations = stored_operations(self._graph, named_operations(self.plan))
+        text = format_explanation(self.plan, {name: line for name, (_, line) in operations.items()}, source)
         print(text)
         return text
 
@@ -25,26 +28,3 @@ class RunPlan:
         return (
             f"<flowc plan: {len(plan.entries)} launches of {len(plan.kernels)} kernels, arena {plan.arena_size} bytes>"
         )
-
-
-def _lines(value: Any, depth: int) -> list[str]:
-    """JSON data as indented text, a line an item."""
-    indent = "  " * depth
-    if isinstance(value, Mapping):
-        return [line for key, item in value.items() for line in _titled(str(key), item, depth)]
-    if isinstance(value, list | tuple):
-        return [line for item in value for line in _item(item, depth)]
-    return [indent + line for line in str(value).splitlines()]
-
-
-def _titled(title: str, value: Any, depth: int) -> list[str]:
-    if isinstance(value, Mapping | list | tuple) or "\n" in str(value):
-        return ["  " * depth + title + ":", *_lines(value, depth + 1)]
-    return ["  " * depth + f"{title}: {value}"]
-
-
-def _item(value: Any, depth: int) -> list[str]:
-    lines = _lines(value, depth + 1)
-    if lines:
-        lines[0] = "  " * depth + "- " + lines[0].lstrip()
-    return lines

@@ -1,8 +1,8 @@
 """Runs a graph by the definition of its ops, one op after another: what a compiled run must agree with.
 
 State within a run: an operation that changes a variable acts on its latest value, in the order in which operations were
-made. Any other operation sees the value from before the run, unless it depends on changes, by data or control: then
-the value after the last of these. Nothing is stored unless the whole run succeeds.
+made, and its output stands for the value that it leaves. Any other operation that reads a variable sees the value from
+before the run, unless it depends on changes, by data or control: then the value after the last of these. Nothing is stored unless the whole run succeeds.
 """
 
 from __future__ import annotations
@@ -143,19 +143,17 @@ class _Run:
         new = self._evaluate(op, types, [*present, *others])
         for name, value in zip(names, new, strict=True):
             self.versions.setdefault(name, []).append((op, np.array(value)))
-        if rule.returns_old:
-            self.values.setdefault(op._outputs[0], present[0])
+        self.values.setdefault(op._outputs[0], present[0] if rule.returns_old else np.array(new[0]))
 
     def read(self, tensor: Tensor, reader: Operation) -> Array:
-        """A tensor's value as an operation sees it; through a reference, the variable's at that point."""
+        """A tensor's value as an operation sees it."""
         if tensor in self.values:
             return self.values[tensor]
-        variable = _variable_of(tensor)
-        visible = self.changes_before[reader] | {tensor._op}
-        for op, value in reversed(self.versions.get(variable._name, [])):
-            if op in visible:
+        name = _variable_of(tensor)._name
+        for op, value in reversed(self.versions.get(name, [])):
+            if op in self.changes_before[reader]:
                 return value
-        return self._initial(variable._name, reader)
+        return self._initial(name, reader)
 
     def _latest(self, name: str, op: Operation) -> Array:
         versions = self.versions.get(name)

@@ -89,8 +89,9 @@ class Reference:
     def _noisy(self, op: Operation, inputs: list[Array], y: Array) -> Array:
         magnitude = _magnitude(op, inputs, y)
         step = np.asarray(ULPS * unit(y.dtype) * magnitude)
+        push = self._rng.uniform(0.5, 1, y.shape) * self._rng.choice((-1.0, 1.0), y.shape)
         with np.errstate(all="ignore"):
-            return np.asarray(y + self._rng.uniform(-1, 1, y.shape) * np.where(np.isfinite(step), step, 0), y.dtype)
+            return np.asarray(y + push * np.where(np.isfinite(step), step, 0), y.dtype)
 
 
 def _magnitude(op: Operation, inputs: list[Array], y: Array) -> Array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -49,12 +49,14 @@ def check(op_type: str, inputs: Sequence[Array], attrs: dict[str, Any] | None = 
         np.testing.assert_allclose(mine, right, rtol=rtol, atol=rtol * 4, err_msg=f"{op_type} {[x.dtype.name for x in inputs]}")
 
 
-def each(*cases: tuple[str, frozenset[DType]]) -> Iterator[Any]:
+def each(*cases: tuple[str, frozenset[DType]]) -> list[Any]:
     """One parameter set an op type and element type. `op/op`: several op types."""
-    for op_types, dtypes in cases:
-        for op_type in op_types.split("/"):
-            for dtype in sorted(dtypes, key=lambda d: d.name):
-                yield pytest.param(op_type, dtype, id=f"{op_type}-{dtype.name}")
+    return [
+        pytest.param(op_type, dtype, id=f"{op_type}-{dtype.name}")
+        for op_types, dtypes in cases
+        for op_type in op_types.split("/")
+        for dtype in sorted(dtypes, key=lambda d: d.name)
+    ]
 
 
 UNARY = (
