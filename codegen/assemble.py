@@ -98,9 +98,7 @@ class _Assembler:
             symbols=tuple(self.symbols),
             errors=tuple(self.errors),
             labels=tuple(self.labels),
-            explanation=describe(
-                self.program, self.fusion, self.schedule, self.outputs, self.layout, self.owners
-            ),
+            explanation=describe(self.program, self.fusion, self.schedule, self.outputs, self.layout, self.owners),
         )
 
     def _fetch(self, number: int, spec: FetchSpec) -> FetchSpec:

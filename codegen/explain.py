@@ -1,20 +1,22 @@
 """What a plan does, in words: data that the compiler leaves in `Plan.explanation`, and the text that is made of it.
 
-The data is plain JSON, so that it goes through plan files, and names operations only: lines of source are looked up when
-the text is made, since the same plan serves other scripts that build the same graph.
+The data is plain JSON, so that it goes through plan files, and names operations only: lines of source are looked up
+when the text is made, since the same plan serves other scripts that build the same graph.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from math import prod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from flowc.codegen.fuse import Fusion, Group
-from flowc.codegen.ir import Node, Program
-from flowc.codegen.memory import Layout, Place
 from flowc.codegen.plan import Column, FetchSpec, Plan, Space, TensorSpec, VariableSpec
-from flowc.codegen.schedule import Schedule
+
+if TYPE_CHECKING:  # whoever only prints a plan needs no compiler
+    from flowc.codegen.fuse import Fusion, Group
+    from flowc.codegen.ir import Node, Program
+    from flowc.codegen.memory import Layout
+    from flowc.codegen.schedule import Schedule
 
 Json = dict[str, Any]
 
@@ -85,7 +87,7 @@ def _source(base: Node) -> tuple[str, str]:
 
 def _written(node: Node, layout: Layout) -> list[Any]:
     """[space, number or offset, dtype, shape, the operation whose memory it takes over or ""]."""
-    place: Place = layout.places[node]
+    place = layout.places[node]
     over = layout.overwritten.get(node)
     where = place.offset if place.space is Space.ARENA else place.index
     return [place.space.name.lower(), where, node.dtype.name, list(node.shape), over.origin if over is not None else ""]

@@ -24,7 +24,7 @@ from flowc.framework.errors import InvalidArgumentError, OpError, UnimplementedE
 from flowc.framework.graph import Operation, Tensor
 from flowc.framework.shapes import TensorShape
 
-FOLD_LIMIT: Final = 1024  # elements up to which a result is computed while compiling, whatever its inputs' size
+FOLD_LIMIT: Final = 1024  # elements up to which integers, which may be shapes, are computed while compiling
 SHAPE_FEED_LIMIT: Final = 1024
 
 
@@ -128,12 +128,7 @@ class _Specialiser:
             if not op._inputs or any(v is None for v in values):
                 return False
             definition = registry.lookup(op._type)
-            size = sum(prod(s) for s in shapes)
-            if (
-                definition is None
-                or definition.stateful
-                or size > max(FOLD_LIMIT, sum(v.size for v in values if v is not None))
-            ):
+            if definition is None or definition.stateful or not _worth_folding(op, shapes, values):
                 return False
             known = _evaluate(op, [v for v in values if v is not None], shapes)
         for tensor, value in zip(op._outputs, known, strict=True):
@@ -256,6 +251,18 @@ _SPECIAL: Final[dict[str, Callable[[_Specialiser, Operation], None]]] = {
     "Variable": _Specialiser._nothing,
     "NoOp": _Specialiser._nothing,
 }
+
+
+def _worth_folding(op: Operation, shapes: Sequence[Shape], values: Sequence[Array | None]) -> bool:
+    """Whether the result may be stored as a constant: if it is no larger than what it comes from, or may be a shape.
+
+    A constant that grows with a batch (ones to start a gradient from) is rather filled in where it is used: stored, it
+    would make other kernels of one batch size than of the next.
+    """
+    size = sum(prod(s) for s in shapes)
+    if op._outputs and op._outputs[0]._dtype.is_integer and size <= FOLD_LIMIT:
+        return True
+    return size <= sum(v.size for v in values if v is not None)
 
 
 def _evaluate(op: Operation, values: list[Array], shapes: Sequence[Shape]) -> list[Array]:

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from flowc.framework.dtypes import DType, as_dtype, float32
 from flowc.framework.graph import Graph, Tensor
-from flowc.framework.registry import get_graph
+from flowc.framework.op_inputs import get_graph
 from flowc.framework.shapes import TensorShape, as_shape
 from flowc.framework.stacks import get_default_graph
 from flowc.ops import constant_ops, random_ops

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ import numpy.typing as npt
 from flowc.codegen.explain import named_operations
 from flowc.codegen.feed_spec import FeedSpec, NeedsFeedValues
 from flowc.codegen.plan import Plan
+from flowc.framework.config import ConfigProto
 from flowc.framework.errors import FailedPreconditionError
 from flowc.framework.graph import Graph, Tensor
 from flowc.framework.shapes import TensorShape
@@ -30,6 +31,8 @@ from flowc.runtime.fetches import Fetches
 from flowc.runtime.kernels import install, object_codes
 from flowc.runtime.plan_cache import plan_for
 from flowc.runtime.plan_file import PlanFile, read_plan_file
+from flowc.runtime.plans import check_run
+from flowc.runtime.signature import Signature
 from flowc.runtime.stored_graph import stored_operations, structure_of
 from flowc.runtime.variables_store import VariableStore
 
@@ -60,6 +63,8 @@ def compile(  # the public name
     graph: Graph = get_default_graph() if session is None else session.graph
     parsed = Fetches(graph, fetches)
     specs, values = _feed_specs(graph, feeds)
+    signature = Signature(parsed.tensors, parsed.targets, tuple(spec.tensor for spec in specs))
+    check_run(ConfigProto() if session is None else session.config, signature)
     plan, fixed = _made(graph, parsed, specs, values)
     store = VariableStore() if session is None else session.variables
     operations = stored_operations(graph, named_operations(plan))

@@ -84,7 +84,7 @@ def _plan_for(
     graph: Graph, config: ConfigProto, signature: Signature, form: Form, arrays: Sequence[Array]
 ) -> tuple[Plan, Form]:
     """Makes a plan; also the form it holds for, which has values where the compiler asked for them."""
-    _check(config, signature)
+    check_run(config, signature)
     while True:
         feeds = [
             FeedSpec(tensor, shape, signature.value(form, index))
@@ -100,7 +100,7 @@ def _plan_for(
             form = signature.form(arrays)
 
 
-def _check(config: ConfigProto, signature: Signature) -> None:
+def check_run(config: ConfigProto, signature: Signature) -> None:
     """Raises InvalidArgumentError for devices that do not exist, and for assignments to a variable that is fed."""
     from flowc.codegen.prune import needed_ops
 

@@ -14,8 +14,8 @@ class RunPlan:
         self.plan, self._graph = plan, graph
 
     def explain(self, source: bool = False) -> str:
-        """Prints, and returns, what the plan does: its kernels in order, the ops and the user's lines that each computes,
-        sizes, bytes moved, and what did not fuse and why. `source`: the generated source too."""
+        """Prints, and returns, what the plan does: its kernels in order, the ops and the user's lines that each
+        computes, sizes, bytes moved, and what did not fuse and why. `source`: the generated source too."""
         from flowc.codegen.explain import format_explanation, named_operations
 
         operations = stored_operations(self._graph, named_operations(self.plan))

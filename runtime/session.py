@@ -178,7 +178,7 @@ class Session:
         """The plan that `run` with these arguments would use, made if need be but not run."""
         request = self._request(fetches, _checked(feed_dict))
         arrays = request.feeds.arrays((feed_dict or {}).values())
-        return RunPlan(self._plans.find(request.signature, arrays).plan)
+        return RunPlan(self._plans.find(request.signature, arrays).plan, self._graph)
 
     # -- the long way --------------------------------------------------------------------------------------------------
 

@@ -1,8 +1,8 @@
 """exp, log, tanh, sin, erf, pow … as straight-line LLVM IR without branches or calls, which the vectoriser widens.
 
-float32: written out here; greatest errors over all 2³² inputs are printed by `bench/ulp.py` and stand below. NaN,
-infinities, zeros (with their signs) and denormals are as C99's Annex F says. float64: the C library, one element at a
-time. Coefficients come from `bench/minimax.py`.
+float32: all of them; `bench/ulp.py` prints the greatest errors over all 2³² inputs. float64: exp, expm1, log, log1p,
+tanh and sigmoid; the others are the C library's, one element at a time. NaN, infinities, zeros (with their signs) and
+denormals are as C99's Annex F says. Minimax coefficients come from `bench/minimax.py`.
 
 Methods: exp, log: argument reduction and minimax polynomial (W. J. Cody and W. Waite, Software Manual for the
 Elementary Functions, 1980). sin, cos: the angle in right angles as a float64 pair, the multiple of 2π that lies in
@@ -11,7 +11,10 @@ the exponent taken out by a factor chosen by size (after M. H. Payne and R. N. H
 
 from __future__ import annotations
 
+import math
+import struct
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from .arithmetic import intrinsic
 from .dialect import Signature, define, kind_of, same
@@ -54,11 +57,51 @@ EXP2 = (
 )  # fmt: skip
 
 LOG2_E = 1.4426950408889634
-LN2_HIGH = 0.693145751953125  # 15 bits: its product with an exponent is exact in float32
-LN2_LOW = 1.42860682030941723212e-6
+INF, NAN = float("inf"), float("nan")
+
+
+@dataclass(frozen=True)
+class Range:
+    """What exp, log and their like need to know of a float dtype."""
+
+    ln2_high: float  # few bits: its product with an exponent is exact
+    ln2_low: float
+    exp: tuple[float, ...]
+    expm1: tuple[float, ...]
+    exp_bounds: tuple[float, float]  # beyond them exp is 0 or infinite
+    expm1_least: float  # below it expm1 is −1
+    tanh_greatest: float  # beyond it tanh is 1
+    root_half: int  # bits of √½
+    tiny: float  # least normal number
+
+
+TAYLOR_EXP = tuple(1 / math.factorial(n + 2) for n in range(12))
+RANGES = {
+    "f32": Range(
+        ln2_high=0.693145751953125,
+        ln2_low=1.4286068203094173e-06,
+        exp=EXP32,
+        expm1=EXPM1_32,
+        exp_bounds=(-104.5, 89.0),
+        expm1_least=-25.0,
+        tanh_greatest=10.0,
+        root_half=0x3F3504F3,
+        tiny=2.0**-126,
+    ),
+    "f64": Range(
+        ln2_high=0.693147180369123816490,
+        ln2_low=1.90821492927058770002e-10,
+        exp=TAYLOR_EXP,
+        expm1=TAYLOR_EXP,
+        exp_bounds=(-746.0, 710.0),
+        expm1_least=-45.0,
+        tanh_greatest=20.0,
+        root_half=0x3FE6A09E667F3BCD,
+        tiny=2.0**-1022,
+    ),
+}
 HALF_PI_HIGH = 1.57079637050628662109375
 HALF_PI_LOW = SIN32[0] - HALF_PI_HIGH
-INF, NAN = float("inf"), float("nan")
 
 
 class Real:
@@ -72,6 +115,7 @@ class Real:
         self.bias = {32: 127, 64: 1023}[self.width]
         # added to a number of small magnitude, it leaves the nearest whole number in the low bits
         self.rounder = 1.5 * 2.0**self.mantissa_bits
+        self.range = RANGES[dtype]
 
     def text(self, v: str | float) -> str:
         return v if isinstance(v, str) else constant(v, self.dtype)
@@ -143,76 +187,97 @@ class Real:
         shifted = self.fma(x, factor, self.rounder)
         return self.sub(shifted, self.rounder), self.bits(shifted)
 
+    def from_small_int(self, k: str) -> str:
+        """An int of few bits as a float: vectors of 64-bit ints have no cheap conversion everywhere."""
+        if self.width == 32:
+            return convert(self.b, "i32", "f32", k)
+        (rounder_bits,) = struct.unpack("<q", struct.pack("<d", self.rounder))
+        return self.sub(self.from_bits(self.int_op("add", k, rounder_bits)), self.rounder)
 
-# ---- float32: exponentials ----------------------------------------------------------------------------------------
+
+# ---- exponentials, float32 and float64 ----------------------------------------------------------------------------
 
 
 def reduce_exp(f: Real, x: str) -> tuple[str, str, str]:
     """x = n·log 2 + r: n as a float, n as bits, r."""
     n, n_bits = f.nearest(x, LOG2_E)
     minus = f.neg(n)
-    return n, n_bits, f.fma(minus, LN2_LOW, f.fma(minus, LN2_HIGH, x))
+    return n, n_bits, f.fma(minus, f.range.ln2_low, f.fma(minus, f.range.ln2_high, x))
 
 
-def exp32(f: Real, x: str) -> str:
+def emit_exp(f: Real, x: str) -> str:
     """The scale is applied as two factors, since 2^n alone may over- or underflow where the result does not."""
-    n, n_bits, r = reduce_exp(f, f.at_least(f.at_most(x, 89.0), -104.5))
+    least, greatest = f.range.exp_bounds
+    n, n_bits, r = reduce_exp(f, f.at_least(f.at_most(x, greatest), least))
     square = f.mul(r, r)
-    y = f.add(f.fma(square, f.polynomial(r, EXP32), r), 1.0)
+    y = f.add(f.fma(square, f.polynomial(r, f.range.exp), r), 1.0)
     _, half_bits = f.nearest(n, 0.5)
     scaled = f.mul(y, f.power_of_two(half_bits))
     return f.mul(scaled, f.power_of_two(f.int_op("sub", n_bits, half_bits)))
 
 
-def expm1_reduced(f: Real, x: str) -> str:
+def half_expm1(f: Real, x: str) -> str:
     """(exp(x) − 1)/2 for x within the range where 2^(n−1) is a float."""
     _, n_bits, r = reduce_exp(f, x)
-    p = f.fma(f.mul(r, r), f.polynomial(r, EXPM1_32), r)
+    p = f.fma(f.mul(r, r), f.polynomial(r, f.range.expm1), r)
     half_scale = f.power_of_two(f.int_op("sub", n_bits, 1))
     return f.fma(half_scale, p, f.sub(half_scale, 0.5))
 
 
-def expm1_32(f: Real, x: str) -> str:
-    half = expm1_reduced(f, f.at_least(f.at_most(x, 89.0), -25.0))
+def emit_expm1(f: Real, x: str) -> str:
+    half = half_expm1(f, f.at_least(f.at_most(x, f.range.exp_bounds[1]), f.range.expm1_least))
     return f.copysign(f.add(half, half), x)
 
 
-def tanh32(f: Real, x: str) -> str:
+def emit_tanh(f: Real, x: str) -> str:
     """m/(m + 1) with m = (exp(2|x|) − 1)/2."""
-    size = f.at_most(f.abs(x), 10.0)
-    m = expm1_reduced(f, f.add(size, size))
+    size = f.at_most(f.abs(x), f.range.tanh_greatest)
+    m = half_expm1(f, f.add(size, size))
     return f.copysign(f.div(m, f.add(m, 1.0)), x)
 
 
-def sigmoid32(f: Real, x: str) -> str:
+def emit_sigmoid(f: Real, x: str) -> str:
     """With e = exp(−|x|), which cannot overflow: 1/(1 + e), for negative x e/(1 + e)."""
-    e = exp32(f, f.neg(f.abs(x)))
+    e = emit_exp(f, f.neg(f.abs(x)))
     return f.div(f.select(f.test("olt", x, 0.0), e, 1.0), f.add(e, 1.0))
 
 
-# ---- float32: logarithms ------------------------------------------------------------------------------------------
+# ---- logarithms, float32 and float64 ------------------------------------------------------------------------------
 
 
 def log_of_product(f: Real, m: str, exponent: str) -> str:
     """log((1 + m)·2^exponent) for √½ ≤ 1 + m ≤ √2."""
-    square = f.mul(m, m)
-    tail = f.mul(f.mul(square, m), f.polynomial(m, LOG32))
-    tail = f.fma(exponent, LN2_LOW, tail)
-    return f.fma(exponent, LN2_HIGH, f.add(m, f.fma(square, -0.5, tail)))
+    half_square = f.mul(f.mul(m, m), 0.5)
+    tail = log_tail32(f, m) if f.width == 32 else log_tail64(f, m, half_square)
+    tail = f.fma(exponent, f.range.ln2_low, tail)
+    return f.fma(exponent, f.range.ln2_high, f.add(m, f.sub(tail, half_square)))
+
+
+def log_tail32(f: Real, m: str) -> str:
+    """log(1 + m) − m + m²/2."""
+    return f.mul(f.mul(f.mul(m, m), m), f.polynomial(m, LOG32))
+
+
+def log_tail64(f: Real, m: str, half_square: str) -> str:
+    """The same by the series of 2 artanh(s), s = m/(2 + m): half the terms, and its first ones cancel exactly."""
+    s = f.div(m, f.add(m, 2.0))
+    z = f.mul(s, s)
+    rest = f.mul(z, f.polynomial(z, tuple(2 / (2 * n + 3) for n in range(11))))
+    return f.mul(s, f.add(half_square, rest))
 
 
 def split_exponent(f: Real, x: str) -> tuple[str, str]:
-    """x = m·2^e with √½ ≤ m < √2, for positive normal x: the bits of e and of x with e taken off its exponent."""
+    """x = m·2^e with √½ ≤ m < √2, for positive normal x: the bits of e and of m."""
     pattern = f.bits(x)
-    e = f.int_op("ashr", f.int_op("sub", pattern, 0x3F3504F3), f.mantissa_bits)
+    e = f.int_op("ashr", f.int_op("sub", pattern, f.range.root_half), f.mantissa_bits)
     return e, f.int_op("sub", pattern, f.int_op("shl", e, f.mantissa_bits))
 
 
-def log32(f: Real, x: str) -> str:
-    tiny = f.test("olt", x, 2.0**-126)
-    e, m = split_exponent(f, f.select(tiny, f.mul(x, 2.0**23), x))
-    exponent = convert(f.b, "i32", "f32", e)
-    exponent = f.select(tiny, f.sub(exponent, 23.0), exponent)
+def emit_log(f: Real, x: str) -> str:
+    tiny = f.test("olt", x, f.range.tiny)
+    e, m = split_exponent(f, f.select(tiny, f.mul(x, 2.0**f.mantissa_bits), x))
+    exponent = f.from_small_int(e)
+    exponent = f.select(tiny, f.sub(exponent, float(f.mantissa_bits)), exponent)
     y = log_of_product(f, f.sub(f.from_bits(m), 1.0), exponent)
     return log_specials(f, x, y, 0.0)
 
@@ -223,14 +288,14 @@ def log_specials(f: Real, x: str, y: str, pole: float) -> str:
     return f.select(f.test("ult", x, pole), NAN, y)
 
 
-def log1p32(f: Real, x: str) -> str:
+def emit_log1p(f: Real, x: str) -> str:
     """The exponent is that of 1 + x, but the mantissa comes from x by one fused operation, so nothing cancels."""
     e, _ = split_exponent(f, f.add(x, 1.0))
-    # 2^-e in two steps, since e may be 128
+    # 2^-e in two steps, since it may be denormal
     quadruple = f.int_op("sub", str((f.bias + 2) << f.mantissa_bits), f.int_op("shl", e, f.mantissa_bits))
     scale = f.mul(f.from_bits(quadruple), 0.25)
     m = f.fma(x, scale, f.sub(scale, 1.0))
-    y = log_of_product(f, m, convert(f.b, "i32", "f32", e))
+    y = log_of_product(f, m, f.from_small_int(e))
     return f.select(f.test("oeq", x, 0.0), x, log_specials(f, x, y, -1.0))
 
 
@@ -332,12 +397,9 @@ def pow32(f: Real, x: str, y: str) -> str:
 
 def log2_64(d: Real, x: str) -> str:
     """log2 of a float32's magnitude; −inf, inf and NaN as they should be. Denormal float32 are normal here."""
-    pattern = d.bits(x)
-    e = d.int_op("ashr", d.int_op("sub", pattern, 0x3FE6A09E667F3BCD), 52)
-    m = d.sub(d.from_bits(d.int_op("sub", pattern, d.int_op("shl", e, 52))), 1.0)
-    # e is small: its bits under the rounder's make a float without converting 64-bit integers
-    exponent = d.sub(d.from_bits(d.int_op("add", e, 0x4338000000000000)), d.rounder)
-    y = d.fma(m, d.polynomial(m, LOG2), exponent)
+    e, mantissa = split_exponent(d, x)
+    m = d.sub(d.from_bits(mantissa), 1.0)
+    y = d.fma(m, d.polynomial(m, LOG2), d.from_small_int(e))
     y = d.select(d.test("ueq", x, INF), x, y)
     return d.select(d.test("oeq", x, 0.0), -INF, y)
 
@@ -367,35 +429,23 @@ def library_call(b: Builder, name: str, dtype: str, args: list[str]) -> str:
     return b.call(t, name + ("f" if dtype == "f32" else ""), *((t, a) for a in args))
 
 
-FLOAT32: dict[str, Callable[..., str]] = {
-    "exp": exp32,
-    "expm1": expm1_32,
-    "log": log32,
-    "log1p": log1p32,
-    "tanh": tanh32,
-    "sigmoid": sigmoid32,
-    "sin": sin32,
-    "cos": cos32,
-    "tan": tan32,
-    "erf": erf32,
-    "pow": pow32,
+BOTH: dict[str, Callable[..., str]] = {
+    "exp": emit_exp,
+    "expm1": emit_expm1,
+    "log": emit_log,
+    "log1p": emit_log1p,
+    "tanh": emit_tanh,
+    "sigmoid": emit_sigmoid,
 }
-
-
-def sigmoid64(b: Builder, x: str) -> str:
-    d = Real(b, "f64")
-    e = library_call(b, "exp", "f64", [d.neg(d.abs(x))])
-    return d.div(d.select(d.test("olt", x, 0.0), e, 1.0), d.add(e, 1.0))
+FLOAT32 = BOTH | {"sin": sin32, "cos": cos32, "tan": tan32, "erf": erf32, "pow": pow32}
+VECTORISED = {"f32": FLOAT32, "f64": BOTH}
 
 
 def emitter(name: str) -> Callable[[Builder, Signature, list[str]], str]:
     def emit(b: Builder, sig: Signature, args: list[str]) -> str:
         dtype = kind_of(sig)
-        if dtype == "f32" and name in FLOAT32:
-            return FLOAT32[name](Real(b, dtype), *args)
-        if name == "sigmoid":
-            return sigmoid64(b, args[0])
-        return library_call(b, name, dtype, args)
+        vectorised = VECTORISED[dtype].get(name)
+        return vectorised(Real(b, dtype), *args) if vectorised else library_call(b, name, dtype, args)
 
     return emit
 

@@ -128,7 +128,7 @@ def gemm(call: Node) -> Sequence[Launch]:
     blas = _blas(call.dtype)
     batch, m, n = sizes_of(call)
     work_ns = 2 * m * n * call.args[0].shape[-1] // blas.flop_ns
-    if batch < _FEW_PRODUCTS and work_ns > _CHUNK_NS:
+    if batch == 1 or (batch < _FEW_PRODUCTS and work_ns > _CHUNK_NS):
         return [_split_product(call, blas, i, work_ns) for i in range(batch)]
     steps = (_batch_bytes(call.args[0]), _batch_bytes(call.args[1]), m * n * call.dtype.size)
     words = _words(call, blas, 0, (0, 0, *steps))

@@ -2,7 +2,8 @@
 
 State within a run: an operation that changes a variable acts on its latest value, in the order in which operations were
 made, and its output stands for the value that it leaves. Any other operation that reads a variable sees the value from
-before the run, unless it depends on changes, by data or control: then the value after the last of these. Nothing is stored unless the whole run succeeds.
+before the run, unless it depends on changes, by data or control: then the value after the last of these. Nothing is
+stored unless the whole run succeeds.
 """
 
 from __future__ import annotations

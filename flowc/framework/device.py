@@ -22,7 +22,7 @@ class DeviceSpec:
 
     def merged_into(self, outer: DeviceSpec) -> DeviceSpec:
         """`outer`, with what this inner name says put in place of what it says."""
-        said = {k: v for k, v in vars(self).items() if v is not None}
+        said: dict[str, Any] = {k: v for k, v in vars(self).items() if v is not None}
         return replace(outer, **said)
 
     def __str__(self) -> str:
@@ -57,7 +57,7 @@ def _with_part(spec: DeviceSpec, key: str, value: str, name: str) -> DeviceSpec:
         raise ValueError(f"{value!r} is not a number in device name {name!r}.")
     number = int(value) if value.isdigit() else None
     if key in ("replica", "task"):
-        return replace(spec, **{key: number})
+        return replace(spec, replica=number) if key == "replica" else replace(spec, task=number)
     return replace(spec, kind=key.upper(), index=number)
 
 

@@ -16,6 +16,11 @@ class DType:
     """
 
     __slots__ = ("_base", "_enum", "_name", "_numpy", "_ref")
+    _base: DType
+    _enum: int
+    _name: str
+    _numpy: Any
+    _ref: DType
 
     def __init__(self, type_enum: int) -> None:
         known = _BY_ENUM.get(type_enum)

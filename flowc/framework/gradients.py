@@ -20,7 +20,7 @@ from flowc.framework import registry
 from flowc.framework.convert import convert_to_tensor
 from flowc.framework.graph import Operation, Tensor
 from flowc.framework.indexed_slices import IndexedSlices, convert_to_tensor_or_indexed_slices
-from flowc.framework.registry import get_graph
+from flowc.framework.op_inputs import get_graph
 from flowc.framework.scopes import op_scope
 from flowc.ops import arithmetic_ops, array_ops, constant_ops, control_flow_ops, slicing_ops
 

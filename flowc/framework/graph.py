@@ -114,6 +114,13 @@ class Operation:
         "_outputs",
         "_type",
     )
+    _graph: Graph
+    _attrs: dict[str, Any]
+    _control_inputs: tuple[Operation, ...]
+    _device: str
+    _name: str
+    _original_op: Operation | None
+    _type: str
 
     def __init__(
         self,
@@ -147,14 +154,12 @@ class Operation:
             raise ValueError(f"{name!r} is not a valid node name")
         for tensor in inputs:
             if tensor._op._graph is not g:
-                line = source.user_line()
-                at = f"\n  at {line}" if line else ""
-                raise ValueError(f"{tensor} must be from the same graph as operation {name!r}.{at}")
+                raise ValueError(f"{tensor} must be from the same graph as operation {name!r}.{source.at_user_line()}")
         self._graph, self._name, self._type, self._attrs, self._inputs = g, name, op_type, attrs, inputs
         self._device = ""
-        self._control_inputs: tuple[Operation, ...] = ()
+        self._control_inputs = ()
         self._outputs = tuple([Tensor(self, i, t) for i, t in enumerate(output_types)])
-        self._original_op: Operation | None = None
+        self._original_op = None
         self._gradient_type = op_type
         self._lines = source.user_lines()
         self._id = 0
@@ -353,7 +358,7 @@ class Graph:
 
     @contextmanager
     def name_scope(self, name: str | None) -> Iterator[str]:
-        """In the with-block, new names start with `name/`. A name ending in `/` re-enters that scope; None leaves all."""
+        """In the with-block, new names start with `name/`. `name/` itself re-enters that scope; None leaves all."""
         if name and not _VALID_SCOPE.fullmatch(name):
             raise ValueError(f"{name!r} is not a valid scope name")
         before = self._name_stack

@@ -26,7 +26,7 @@ from typing import Any, Final, Protocol
 
 import numpy as np
 
-from flowc.framework import dtypes, source
+from flowc.framework import dtypes, op_inputs, source
 from flowc.framework.dtypes import DType
 from flowc.framework.shapes import TensorShape, as_shape
 from flowc.framework.stacks import get_default_graph
@@ -271,7 +271,9 @@ def set_shapes(op: Any) -> None:
         shapes = definition.shape(BuildContext(op))
     except ValueError as error:
         given = ", ".join(str(t._shape) for t in op._inputs)
-        raise ValueError(f"{error}\n  op: {op._name} ({op._type}), input shapes: {given}{_at_user_line()}") from None
+        raise ValueError(
+            f"{error}\n  op: {op._name} ({op._type}), input shapes: {given}{source.at_user_line()}"
+        ) from None
     _assign_shapes(op, shapes)
 
 
@@ -280,11 +282,6 @@ def _assign_shapes(op: Any, shapes: Sequence[Any]) -> None:
         raise RuntimeError(f"The shape rule of {op._type!r} gave {len(shapes)} shapes for {len(op._outputs)} outputs.")
     for tensor, shape in zip(op._outputs, shapes, strict=True):
         tensor._shape = shape if type(shape) is TensorShape else as_shape(shape)
-
-
-def _at_user_line() -> str:
-    line = source.user_line()
-    return f"\n  at {line}" if line else ""
 
 
 def apply(
@@ -303,12 +300,12 @@ def apply(
     definition = _ops[op_type]
     for value in inputs:
         if type(value) is not Tensor:
-            inputs, name = _converted(definition, inputs, name or op_type)
+            inputs, name = op_inputs.converted(definition, inputs, name or op_type)
             break
     types = [t._dtype._base for t in inputs]
     signature = tuple([dtype._enum for dtype in types])
     if signature not in definition.accepted:
-        _check_types(definition, types)
+        op_inputs.check_types(definition, types)
         definition.accepted.add(signature)
     result = definition.result
     if result is None:
@@ -321,126 +318,3 @@ def apply(
     if len(outputs) == 1:
         return outputs[0]
     return list(outputs) if outputs else op
-
-
-def get_graph(values: Sequence[Any]) -> Any:
-    """The graph of those of the values that are in one, which must be the same; else the default graph."""
-    graph, first = None, None
-    for value in values:
-        own = getattr(value, "graph", None)
-        if own is None or own is graph:
-            continue
-        if graph is not None:
-            raise ValueError(f"{value} is not from the same graph as {first}.{_at_user_line()}")
-        graph, first = own, value
-    return get_default_graph() if graph is None else graph
-
-
-# -- inputs: values to tensors, and their types ------------------------------------------------------------------------
-
-
-def _converted(definition: OpDef, inputs: Sequence[Any], name: str) -> tuple[list[Any], str]:
-    """The inputs as tensors, and the operation's full name: a value becomes the constant `<operation>/<input>`."""
-    graph = get_graph(inputs)
-    scope = name[:-1] if name.endswith("/") else graph.unique_name(name)
-    outer = graph._name_stack
-    graph._name_stack = scope
-    try:
-        if graph is get_default_graph():
-            return convert_inputs(definition, inputs), scope + "/"
-        with graph.as_default():
-            return convert_inputs(definition, inputs), scope + "/"
-    finally:
-        graph._name_stack = outer
-
-
-def convert_inputs(definition: OpDef, inputs: Sequence[Any]) -> list[Any]:
-    """The inputs as tensors. A value without a type of its own gets that of the inputs it must agree with, or int32
-    where the op takes only integers; an array is cast to it where that keeps its kind."""
-    same_from = len(inputs) if definition.same_from is None else definition.same_from
-    shared = _shared_type(inputs[same_from:])
-    tensors = []
-    for index, value in enumerate(inputs):
-        wanted = shared if index >= same_from else None
-        try:
-            tensor = _convert(value, wanted, _types_of_input(definition, index), _input_name(definition, index))
-        except TypeError as error:
-            place = f"Input {_input_name(definition, index)!r} of {definition.type!r} Op"
-            raise TypeError(f"{place}: {error}{_at_user_line()}") from None
-        tensors.append(tensor)
-    return tensors
-
-
-def _shared_type(inputs: Sequence[Any]) -> DType | None:
-    """The type that a group of inputs shares: that of the first tensor, or else of the first array."""
-    typed = [(value, dtype) for value in inputs if (dtype := _own_type(value)) is not None]
-    in_graph = (dtype for value, dtype in typed if not _is_array(value))
-    return next(in_graph, typed[0][1] if typed else None)
-
-
-def _is_array(value: Any) -> bool:
-    return isinstance(value, (np.ndarray, np.generic))
-
-
-def _own_type(value: Any) -> DType | None:
-    """The type of a value that has one of its own, as Python numbers have not."""
-    dtype = getattr(value, "dtype", None)
-    if dtype is None:
-        return None
-    try:
-        return dtypes.as_dtype(dtype).base_dtype
-    except TypeError:
-        return None
-
-
-def _convert(value: Any, wanted: DType | None, allowed: frozenset[DType], name: str) -> Any:
-    from flowc.framework.convert import convert_to_tensor
-
-    own = _own_type(value)
-    if own is not None and not _is_array(value):
-        return convert_to_tensor(value)
-    if own is not None:
-        if wanted is None or own is wanted:
-            return convert_to_tensor(value, own, name)
-        if not np.can_cast(own.as_numpy_dtype, wanted.as_numpy_dtype, "same_kind"):
-            raise TypeError(f"an array of {own.name} where {wanted.name} is expected: cast it first.")
-        return convert_to_tensor(value, wanted, name)
-    if wanted is None and allowed <= dtypes.INTEGER:
-        wanted = dtypes.int32
-    return convert_to_tensor(value, wanted, name)
-
-
-def _check_types(definition: OpDef, types: Sequence[DType]) -> None:
-    """Raises TypeError unless the op takes the types, and those that must agree do."""
-    same_from = definition.same_from
-    if same_from is not None and len(types) > same_from:
-        shared = types[same_from]
-        for index in range(same_from + 1, len(types)):
-            if types[index] is not shared:
-                raise TypeError(
-                    f"Input {_input_name(definition, index)!r} of {definition.type!r} Op has type {types[index].name} "
-                    f"that does not match type {shared.name} of argument {_input_name(definition, same_from)!r}."
-                    f"{_at_user_line()}"
-                )
-        types = types[: same_from + 1]
-    for index, dtype in enumerate(types):
-        allowed = _types_of_input(definition, index)
-        if dtype not in allowed:
-            names = ", ".join(sorted(t.name for t in allowed))
-            raise TypeError(
-                f"DataType {dtype.name} for input {_input_name(definition, index)!r} of {definition.type!r} Op is not "
-                f"in the list of allowed values: {names}{_at_user_line()}"
-            )
-
-
-def _types_of_input(definition: OpDef, index: int) -> frozenset[DType]:
-    allowed = definition.allowed
-    return allowed[min(index, len(allowed) - 1)] if isinstance(allowed, tuple) else allowed
-
-
-def _input_name(definition: OpDef, index: int) -> str:
-    """The input's name; the last name, numbered, for the inputs of a list."""
-    names = definition.input_names
-    if index < len(names):
-        return names[index]
-    return f"{names[-1] if names else 'input'}_{index - len(names) + 1}"

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Final
 
-from flowc.framework.registry import get_graph
+from flowc.framework.op_inputs import get_graph
 from flowc.framework.stacks import get_default_graph
 
 DEFAULT_GRAPH_SEED: Final = 87654321
@@ -79,5 +79,3 @@ def get_seed(op_seed: int | None) -> tuple[int | None, int | None]:
     if op_seed is not None:
         return DEFAULT_GRAPH_SEED, op_seed
     return None, None
-
-

@@ -1,8 +1,8 @@
 """Shape rules that several op types share, and the helpers that rules are written with.
 
 A rule is a function of a `registry.ShapeContext` and returns one shape an output, each a TensorShape or what converts
-to one. It is asked twice: when the operation is made, with what is known then, and by the compiler, with concrete shapes;
-with these its answer is exact. It raises ValueError where the inputs do not fit.
+to one. It is asked twice: when the operation is made, with what is known then, and by the compiler, with concrete
+shapes; with these its answer is exact. It raises ValueError where the inputs do not fit.
 """
 
 from __future__ import annotations

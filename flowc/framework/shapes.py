@@ -177,14 +177,14 @@ class TensorShape:
 
     def merge_with(self, other: Any) -> TensorShape:
         """What is known of either; ValueError if they are incompatible."""
-        other = as_shape(other)
+        theirs: TensorShape = as_shape(other)
         if self.tuple is None:
-            return other
-        if other.tuple is None:
+            return theirs
+        if theirs.tuple is None:
             return self
-        if not self.is_compatible_with(other):
-            raise ValueError(f"Shapes {self} and {other} are not compatible")
-        return TensorShape(tuple(b if a is None else a for a, b in zip(self.tuple, other.tuple, strict=True)))
+        if not self.is_compatible_with(theirs):
+            raise ValueError(f"Shapes {self} and {theirs} are not compatible")
+        return TensorShape(tuple(b if a is None else a for a, b in zip(self.tuple, theirs.tuple, strict=True)))
 
     def concatenate(self, other: Any) -> TensorShape:
         """The dimensions of this shape, then those of `other`."""

@@ -57,3 +57,9 @@ def user_line() -> Line | None:
     """The user's line that is running now, or None if only flowc is on the stack."""
     lines = describe(user_lines())
     return lines[0] if lines else None
+
+
+def at_user_line() -> str:
+    """The end of an error's message that says which of the user's lines is running; empty if none is."""
+    line = user_line()
+    return f"\n  at {line}" if line else ""

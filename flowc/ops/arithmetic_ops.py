@@ -150,7 +150,8 @@ def floordiv(x: Any, y: Any, name: str | None = None) -> Tensor:
 
 def _of_one_type(x: Any, y: Any) -> tuple[Tensor, Tensor]:
     """Both as tensors; one that is a Python value takes the other's type. TypeError if they differ."""
-    from flowc.framework.registry import convert_inputs, lookup
+    from flowc.framework.op_inputs import convert_inputs
+    from flowc.framework.registry import lookup
 
     definition = lookup("Div")
     assert definition is not None

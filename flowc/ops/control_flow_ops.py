@@ -7,7 +7,8 @@ from typing import Any
 
 from flowc.framework import shape_rules
 from flowc.framework.graph import Operation
-from flowc.framework.registry import apply, define, get_graph, not_differentiable
+from flowc.framework.op_inputs import get_graph
+from flowc.framework.registry import apply, define, not_differentiable
 from flowc.framework.scopes import op_scope
 from flowc.ops.array_ops import identity
 

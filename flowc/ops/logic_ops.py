@@ -180,8 +180,8 @@ def one_hot(
 ) -> Tensor:
     """`on_value` at each index along a new dimension `axis` of size `depth`, `off_value` elsewhere.
 
-    indices: ints of any shape; one outside [0, depth) gives a row of `off_value`. dtype: float32 by default, or the type
-    of the values where they are tensors or arrays.
+    indices: ints of any shape; one outside [0, depth) gives a row of `off_value`. dtype: float32 by default, or the
+    type of the values where they are tensors or arrays.
     """
     with op_scope([indices, on_value, off_value], name, "one_hot") as scope:
         indices = convert_to_tensor(indices, name="indices")

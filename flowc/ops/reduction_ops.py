@@ -119,7 +119,7 @@ def _spread(op: Any, reduced: Any) -> Any:
 
 
 def sum_to_shape_of(target: Any, x: Any, axes: Any) -> Any:
-    """`x`, of a shape that `target` broadcasts to, summed over `axes`, those of the repetition, to the shape of `target`."""
+    """`x`, of a shape that `target` broadcasts to along `axes`, summed over these to the shape of `target`."""
     known_axes = constant_value(axes)
     ndims, target_ndims = x.get_shape().ndims, target.get_shape().ndims
     if known_axes is None or ndims is None or target_ndims is None:
