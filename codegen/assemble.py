@@ -1,4 +1,4 @@
-"""From scheduled groups to a plan: renders kernels, gives every launch its argument words, and notes what they point to.
+"""From scheduled groups to a plan: renders kernels, gives each launch its argument words, and notes what they point to.
 
 Groups of the same form — the same expressions over the same strides and sizes — are rendered once.
 """
@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from flowc.codegen.explain import describe
-from flowc.codegen.fuse import Fusion, Group
+from flowc.codegen.fuse import Fusion
+from flowc.codegen.groups import Group
 from flowc.codegen.ir import Node, Program, broadcast_access
 from flowc.codegen.memory import Layout, Place
 from flowc.codegen.nest import Operand, build_nest

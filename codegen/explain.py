@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from flowc.codegen.plan import Column, FetchSpec, Plan, Space, TensorSpec, VariableSpec
 
 if TYPE_CHECKING:  # whoever only prints a plan needs no compiler
-    from flowc.codegen.fuse import Fusion, Group
+    from flowc.codegen.fuse import Fusion
+    from flowc.codegen.groups import Group
     from flowc.codegen.ir import Node, Program
     from flowc.codegen.memory import Layout
     from flowc.codegen.schedule import Schedule

@@ -1,25 +1,19 @@
 """Fusion: which nodes share a kernel.
 
-A group is a loop nest over one domain. Its members stand on two levels: `full`, one value for every index of the domain,
-and `kept`, one for every index of the dimensions that are not reduced. Three forms:
-
-    map   elementwise members only
-    row   reductions over axes that include the last; full members may use their results (softmax, layer norm)
-    col   reductions that keep the last axis (a bias gradient); only kept members may follow
-    call  one call node by itself
-
-Nodes are taken in order, and each joins the group that computes one of its arguments, if that leaves the graph of groups
-without a cycle; where its arguments are computed by several groups, these merge. An edge that did not fuse says why.
+Nodes are taken in order, and each joins the group that computes one of its arguments, if that leaves no cycle between
+groups; where its arguments are computed by several groups, these merge. A node that reads a large array which
+another group reads anyway joins that one. An edge that did not fuse says why.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import prod
-from typing import Final, Literal
+from typing import Final
 
-from flowc.codegen.ir import ARG_REDUCTIONS, Node, Program, Shape, access, broadcast_access, is_dense
+from flowc.codegen.groups import Form, Group, Level, misaligned, reads_in_place, same_domain, squeezed
+from flowc.codegen.ir import ARG_REDUCTIONS, Node, Program, broadcast_access, is_dense
 
 LIMITS: Final = (40, 12, 4, 2)  # members of a group: LLVM's and numba's time grows faster than a kernel's size
 AFFORDABLE: Final = 1500  # nodes to compile, all kernels together
@@ -27,36 +21,6 @@ KERNEL_COST: Final = 10  # what a kernel costs to compile by itself, in nodes
 LARGE_PROGRAM: Final = 3000
 SIBLING_SIZE: Final = 1 << 12  # elements from which reading an array once instead of twice is worth a larger kernel
 MAX_OPERANDS: Final = 24
-
-Level = Literal["full", "kept"]
-Form = Literal["map", "row", "col", "call"]
-
-
-@dataclass(eq=False)
-class Group:
-    """Nodes that one kernel computes. `shape` is the domain, `axes` those it reduces (empty for a map)."""
-
-    id: int
-    form: Form
-    shape: Shape
-    axes: tuple[int, ...] = ()
-    blocks: int = 0  # > 0: a reduction in blocks, whose results are partial
-    levels: dict[Node, Level] = field(default_factory=dict)  # members, in order
-    flat: bool = True  # no member looks at single dimensions of the domain, so that any shape of its size will do
-    external: set[int] = field(default_factory=set)  # ids of the nodes it reads from memory
-    bits: int = 0  # itself and the groups merged into it, as a bit set
-    ancestors: int = 0  # the groups it depends on, as a bit set of their ids
-    dependents: set[int] = field(default_factory=set)  # ids of the groups that read its results
-
-    @property
-    def nodes(self) -> list[Node]:
-        """The members, arguments first."""
-        return sorted(self.levels, key=lambda node: node.id)
-
-    @property
-    def kept(self) -> Shape:
-        """The domain without the reduced axes."""
-        return tuple(n for a, n in enumerate(self.shape) if a not in self.axes)
 
 
 @dataclass
@@ -274,7 +238,7 @@ class _Fuser:
             base = arg.args[0] if arg.op == "view" else arg
             if self._group(base) is not group:
                 continue
-            if not _reads_in_place(arg, node, group, level, group.levels[base]):
+            if not reads_in_place(arg, node, group, level, group.levels[base]):
                 return "it reads the producer at other indices (a transpose, slice or broadcast)"
         return ""
 
@@ -284,11 +248,11 @@ class _Fuser:
             return "the two producers are of different forms"
         if len(home.levels) + len(other.levels) > self.limit or len(home.external | other.external) > MAX_OPERANDS:
             return "the group is at its greatest size"
-        if not _same_domain(other, home):
+        if not same_domain(other, home):
             return f"shapes differ: {list(other.shape)} against {list(home.shape)}"
         if not self._merge_is_acyclic(other, home):
             return "another path between the two would make a cycle"
-        why = "" if not _misaligned(node, other, home) else "it reads the producer at other indices"
+        why = "" if not misaligned(node, other, home) else "it reads the producer at other indices"
         if why:
             return why
         self._absorb(other, home)
@@ -390,44 +354,3 @@ class _Fuser:
                     seen.add(base.id)
                     pending.append(base)
         return False
-
-
-def squeezed(shape: Iterable[int]) -> Shape:
-    """The sizes other than 1."""
-    return tuple(n for n in shape if n != 1)
-
-
-def _misaligned(node: Node, other: Group, home: Group) -> bool:
-    level = home.levels[node]
-    for arg in node.args:
-        base = arg.args[0] if arg.op == "view" else arg
-        if base in other.levels and not _reads_in_place(arg, node, home, level, "full"):
-            return True
-    return level != "full"
-
-
-def _reads_in_place(arg: Node, node: Node, group: Group, level: Level, produced: Level) -> bool:
-    """Whether `node`, at `level` of `group`, reads `arg` (a member, or a view of one) at the index it was computed for."""
-    base, offset, strides = broadcast_access(arg, node.shape)
-    if offset:
-        return False
-    if level == produced:
-        return base.size == node.size and is_dense(node.shape, strides)
-    if produced == "full":
-        return False
-    kept = tuple(n for a, n in enumerate(group.shape) if a not in group.axes)
-    kept_strides = tuple(s for a, s in enumerate(strides) if a not in group.axes)
-    along_axes = (s for a, s in enumerate(strides) if a in group.axes and group.shape[a] != 1)
-    return base.size == prod(kept) and is_dense(kept, kept_strides) and not any(along_axes)
-
-
-def owner(arg: Node) -> Node:
-    """The node whose memory an argument reads: a view's base, or itself."""
-    return access(arg)[0]
-
-
-def _same_domain(other: Group, home: Group) -> bool:
-    if other.shape == home.shape:
-        return True
-    same_size = prod(other.shape) == prod(home.shape)
-    return same_size and (other.flat or (home.form == "map" and home.flat))

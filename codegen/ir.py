@@ -5,7 +5,7 @@
     const     array                          memory of the plan; a scalar becomes an argument of the kernels that use it
     iota      axis                           the index along an axis
     map       primitive(args…)               one scalar primitive at every index; args broadcast as in NumPy
-    view      base, offset, strides          out[i…] = base.flat[offset + Σ i·stride]: reshape, transpose, slice, reverse, …
+    view      base, offset, strides          out[i…] = base.flat[offset + Σ i·stride]: reshape, transpose, slice, …
     reduce    kind, axes                     sum, prod, max, min, all, any, argmax, argmin over axes, which are dropped
     call      template(args…)                a hand-written kernel or a library call: matmul, gather, scatter, random, …
 
@@ -140,7 +140,7 @@ class Program:
     # -- elementwise ---------------------------------------------------------------------------------------------------
 
     def map(self, primitive: str, *args: Node, dtype: DType | None = None) -> Node:
-        """`primitive` at every index of the broadcast arguments. `dtype`: the result's, where it is not the arguments'."""
+        """`primitive` at every index of the broadcast arguments. `dtype`: the result's, if not the arguments'."""
         shape = args[0].shape
         for arg in args[1:]:
             if arg.shape != shape:
@@ -164,10 +164,12 @@ class Program:
             simple = self._with_scalar(primitive, first, self.constants[args[1].attr].reshape(-1)[0], dtype, args[1])
             if simple is not None:
                 return simple
-        if primitive == "mul" and first.op == "const" and first.size == 1 and args[1].shape == shape:
-            if self.constants[first.attr].reshape(-1)[0] == 1:
-                return args[1]
+        if primitive == "mul" and self._is_one(first) and args[1].shape == shape:
+            return args[1]
         return self._make("map", dtype, shape, args, primitive)
+
+    def _is_one(self, x: Node) -> bool:
+        return x.op == "const" and x.size == 1 and bool(self.constants[x.attr].reshape(-1)[0] == 1)
 
     def _with_scalar(self, primitive: str, x: Node, value: Any, dtype: DType, scalar: Node) -> Node | None:
         if (primitive in ("mul", "div") and value == 1) or (primitive == "pow" and value == 1):
@@ -281,7 +283,7 @@ class Program:
         return independent < FEW and x.size // max(prod(kept), 1) > SPLIT_BLOCK
 
     def call(self, template: str, args: Sequence[Node], shape: Iterable[int], dtype: DType, **params: Any) -> Node:
-        """The result of a hand-written kernel or a library; `params` fix its form. Views are copied unless it takes them."""
+        """The result of a hand-written kernel or a library; `params` fix its form. Views it cannot take are copied."""
         from flowc.codegen.templates import template_named
 
         strided = template_named(template).strided

@@ -1,4 +1,4 @@
-"""Memory for temporaries: every stored value gets a place in one arena, which others reuse once nobody reads it any more."""
+"""Memory for temporaries: every stored value gets a place in one arena, which others reuse once nobody reads it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from flowc.codegen.fuse import Group
+from flowc.codegen.groups import Group
 from flowc.codegen.ir import Node, broadcast_access, is_dense
 from flowc.codegen.plan import Space
 from flowc.codegen.schedule import Schedule
@@ -93,9 +93,8 @@ class _Planner:
         if group.form != "map" or _bytes(node) < REUSE_BYTES:
             return None
         for candidate in self._dying_arguments(group, step):
-            if candidate not in self.taken and candidate.dtype.size == node.dtype.size and candidate.size == node.size:
-                if candidate.dtype.is_complex == node.dtype.is_complex and _only_in_order(candidate, group):
-                    return candidate
+            if candidate not in self.taken and _same_layout(candidate, node) and _only_in_order(candidate, group):
+                return candidate
         return None
 
     def _dying_arguments(self, group: Group, step: int) -> Iterable[Node]:
@@ -103,9 +102,9 @@ class _Planner:
             for arg in member.args:
                 base = arg.args[0] if arg.op == "view" else arg
                 place = self.places.get(base)
-                if place is not None and place.space is Space.ARENA and self.last_use[base] == step:
-                    if base not in group.levels:
-                        yield base
+                in_arena = place is not None and place.space is Space.ARENA
+                if in_arena and self.last_use[base] == step and base not in group.levels:
+                    yield base
 
     def _call_reusable(self, node: Node, step: int) -> Node | None:
         in_place = template_of(node).in_place
@@ -118,6 +117,10 @@ class _Planner:
         if dies and alone and base not in self.taken:
             return base
         return None
+
+
+def _same_layout(a: Node, b: Node) -> bool:
+    return a.size == b.size and a.dtype.size == b.dtype.size and a.dtype.is_complex == b.dtype.is_complex
 
 
 def _only_in_order(candidate: Node, group: Group) -> bool:

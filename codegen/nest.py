@@ -1,8 +1,8 @@
 """From a fused group to a loop nest: which memory it reads and writes, by which strides, and what it computes where.
 
 The dimensions of the group's domain are ordered (kept before reduced for a row form; the last kept one innermost for a
-column form), those of size 1 dropped, and neighbours merged wherever every access allows it: most elementwise groups end
-as one loop over all elements.
+column form), those of size 1 dropped, and neighbours merged wherever every access allows it: most elementwise groups
+end as one loop over all elements.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from math import prod
 
-from flowc.codegen.fuse import Group
+from flowc.codegen.groups import Group
 from flowc.codegen.ir import Node, broadcast_access, row_major
 from flowc.framework.dtypes import DType
 
@@ -138,7 +138,7 @@ def _iota_steps(iota: Node, shape: Sequence[int]) -> tuple[int, ...]:
 
 
 def _over_domain(group: Group, shape: Sequence[int], strides: Sequence[int]) -> tuple[int, ...]:
-    """A kept member's strides, spread over the domain: its dimensions other than 1 are those of the domain that stay."""
+    """A kept member's strides, spread over the domain: its dimensions are those of the domain that stay."""
     if tuple(shape) == group.shape:
         return _without_units(group.shape, strides)
     mine = [s for n, s in zip(shape, strides, strict=True) if n != 1]

@@ -16,7 +16,8 @@ from typing import Any, Literal
 
 from flowc.codegen.assemble import Interface, assemble, stored_members
 from flowc.codegen.feed_spec import FeedSpec, NeedsFeedValues
-from flowc.codegen.fuse import Fusion, Group, fuse
+from flowc.codegen.fuse import Fusion, fuse
+from flowc.codegen.groups import Group
 from flowc.codegen.ir import Node, Program
 from flowc.codegen.memory import Layout, plan_memory
 from flowc.codegen.plan import FetchSpec, Plan, TensorSpec, VariableSpec

@@ -10,7 +10,7 @@ from flowc.framework.graph import Operation, Tensor
 def needed_ops(fetches: Iterable[Tensor], targets: Iterable[Operation], fed: Collection[Tensor]) -> list[Operation]:
     """The operations that compute `fetches` and run `targets`, when the tensors of `fed` are given.
 
-    Operations were made after what they depend on, so the order of making will do, unless control inputs were added later.
+    Operations were made after what they depend on, so that order will do, unless control inputs were added later.
     """
     seen: set[Operation] = set()
     pending = [t._op for t in fetches if t not in fed]

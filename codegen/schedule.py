@@ -1,7 +1,7 @@
 """The order of kernels, and which of them write straight into variables.
 
 A run's reads of a variable see its value from before the run, and what a failed run leaves must be what it found. So a
-kernel may overwrite a variable in place only after every kernel that reads the old value, and after every kernel that can
+kernel may overwrite a variable in place only after every kernel that reads the old value, and every kernel that can
 record an error. Where that cannot be, the new value goes to a temporary, and a copy at the end of the run commits it.
 """
 
@@ -11,7 +11,8 @@ import heapq
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from flowc.codegen.fuse import Fusion, Group
+from flowc.codegen.fuse import Fusion
+from flowc.codegen.groups import Group
 from flowc.codegen.ir import Node, Program, broadcast_access, is_dense
 from flowc.codegen.templates import template_of
 

@@ -1,8 +1,8 @@
 """From a graph to a program: the pruned operations with the shapes of this run, constants folded, each op lowered.
 
-Variables become values here. A read sees the value from before the run, unless a data or control dependency puts it after
-a write; a write's result is the new value; writes act in the order they were made. What each variable holds at the end is
-one store of the program.
+Variables become values here. A read sees the value from before the run, unless a data or control dependency puts it
+after a write; a write's result is the new value; writes act in the order they were made. What each variable holds at
+the end is one store of the program.
 """
 
 from __future__ import annotations
@@ -202,8 +202,8 @@ class _Specialiser:
         raise UnimplementedError(
             op.node_def,
             op,
-            f"The shape of {op._name!r} depends on the value of {sources[0].name!r}, which is computed from a variable or "
-            "from random numbers: flowc needs shapes to follow from constants, shapes and feeds.",
+            f"The shape of {op._name!r} depends on the value of {sources[0].name!r}, which is computed from a variable "
+            "or from random numbers: flowc needs shapes to follow from constants, shapes and feeds.",
         )
 
     def _feeds_behind(self, tensors: Sequence[Tensor]) -> list[Tensor]:

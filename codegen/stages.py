@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from flowc.codegen.cpu import primitives
-from flowc.codegen.fuse import Group
+from flowc.codegen.groups import Group
 from flowc.codegen.ir import Node
 
 _FREE: Final = frozenset({"copy", "cast", "complex"})  # map primitives that are not in the target's table

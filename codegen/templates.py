@@ -2,7 +2,7 @@
 
 A template turns a `call` node into launches of kernels. A kernel is `void kernel(int64 *a, int64 lo, int64 hi)` in
 restricted Python; its argument block starts with pointers and goes on with plain integers, in the order that
-`Launch.words` gives them. Arguments of a call are dense arrays, unless the template's `strided` says which may be views.
+`Launch.words` gives them. Arguments of a call are dense arrays, but for those that the template's `strided` names.
 """
 
 from __future__ import annotations

@@ -64,7 +64,7 @@ def compile(  # the public name
     parsed = Fetches(graph, fetches)
     specs, values = _feed_specs(graph, feeds)
     signature = Signature(parsed.tensors, parsed.targets, tuple(spec.tensor for spec in specs))
-    check_run(ConfigProto() if session is None else session.config, signature)
+    check_run(ConfigProto() if session is None else session._config, signature)
     plan, fixed = _made(graph, parsed, specs, values)
     store = VariableStore() if session is None else session.variables
     operations = stored_operations(graph, named_operations(plan))

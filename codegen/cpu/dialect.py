@@ -7,7 +7,7 @@ Kernel source is Python restricted to scalars and buffers. It differs from what 
     x / y          floats only; `//`, `%` and `**` do not exist: intrinsics spell what is meant
     b[i], b[i] = v a plain load or store; b is a buffer (`ptr_f32(address, scope)`), no wraparound, no bounds check
     control flow   for … in range(…), while, if, break, continue, return, conditional expressions, and, or, not
-    calls          only the names of `flowc.codegen.cpu.intrinsics.NAMESPACE`
+    calls          only the names in NAMESPACE; the heads of intrinsics, arithmetic, vector_math and system list them
 """
 
 from __future__ import annotations

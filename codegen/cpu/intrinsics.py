@@ -150,13 +150,31 @@ def convert(b: Builder, source: str, target: str, value: str) -> str:
     if is_float(source) and is_float(target):
         return b.value(f"{'fpext' if target == 'f64' else 'fptrunc'} {old} {value} to {new}")
     if is_float(source):
-        name = f"llvm.fpto{'s' if is_signed(target) else 'u'}i.sat.{new}.{source}"
-        return b.call(new, name, (old, value))
+        return saturate(b, source, target, value)
     if is_float(target):
         return b.value(f"{'si' if is_signed(source) else 'ui'}tofp {old} {value} to {new}")
     if source != "b1" and bits(source) >= bits(target):
         return value if bits(source) == bits(target) else b.value(f"trunc {old} {value} to {new}")
     return b.value(f"{'sext' if is_signed(source) else 'zext'} {old} {value} to {new}")
+
+
+def saturate(b: Builder, source: str, target: str, value: str) -> str:
+    """A float as an int: the nearest limit beyond the range, 0 for NaN. (LLVM's own, fptosi.sat, seldom vectorises.)"""
+    old, new = REGISTER_TYPE[source], REGISTER_TYPE[target]
+    signed = is_signed(target)
+    least, beyond = (-(2 ** (bits(target) - 1)), 2 ** (bits(target) - 1)) if signed else (0, 2 ** bits(target))
+    low, high = constant(float(least), source), constant(float(beyond), source)
+    inside = b.value(
+        f"and i1 {b.value(f'fcmp oge {old} {value}, {low}')}, {b.value(f'fcmp olt {old} {value}, {high}')}"
+    )
+    safe = b.value(f"select i1 {inside}, {old} {value}, {old} {constant(0, source)}")
+    whole = b.value(f"fpto{'s' if signed else 'u'}i {old} {safe} to {new}")
+    above = b.value(f"fcmp oge {old} {value}, {high}")
+    whole = b.value(f"select i1 {above}, {new} {beyond - 1}, {new} {whole}")
+    if not signed:
+        return whole
+    below = b.value(f"fcmp olt {old} {value}, {low}")
+    return b.value(f"select i1 {below}, {new} {least}, {new} {whole}")
 
 
 def cast_rule(dtype: str) -> Rule:

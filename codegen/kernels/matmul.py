@@ -156,7 +156,7 @@ def _block(size: int, work_ns: int) -> int:
     blocks = 1
     while blocks < _MOST_BLOCKS and size // (2 * blocks) >= _LEAST_BLOCK and work_ns // (2 * blocks) >= _CHUNK_NS:
         blocks *= 2
-    return -(-size // blocks + 3) // 4 * 4 if blocks > 1 else size
+    return (-(-size // blocks) + 3) // 4 * 4 if blocks > 1 else size
 
 
 def _words(call: Node, blas: _Blas, index: int, blocks: tuple[int, ...]) -> tuple[Word, ...]:

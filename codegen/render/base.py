@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 
 from flowc.codegen.cpu import primitives
-from flowc.codegen.fuse import Group
+from flowc.codegen.groups import Group
 from flowc.codegen.ir import Node
 from flowc.codegen.nest import LoopNest, Operand
 from flowc.codegen.plan import Kernel

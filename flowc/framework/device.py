@@ -42,7 +42,9 @@ def parse(name: str) -> DeviceSpec:
     for part in filter(None, name.split("/")):
         match = _PART.fullmatch(part)
         if match is None:
-            raise ValueError(f"Unknown attribute {part!r} in device name {name!r}: a name is like '/cpu:0' or '/gpu:1'.")
+            raise ValueError(
+                f"Unknown attribute {part!r} in device name {name!r}: a name is like '/cpu:0' or '/gpu:1'."
+            )
         spec = _with_part(spec, match[1].lower(), match[2], name)
     return spec
 

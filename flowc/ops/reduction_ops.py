@@ -9,7 +9,7 @@ import numpy as np
 from flowc.framework import shape_rules
 from flowc.framework.constant_value import constant_value
 from flowc.framework.convert import constant, convert_to_tensor
-from flowc.framework.dtypes import BOOL, INDEX, NUMERIC, ORDERED, int64
+from flowc.framework.dtypes import BOOL, INDEX, NUMERIC, ORDERED, int32, int64
 from flowc.framework.graph import Tensor
 from flowc.framework.registry import ShapeContext, apply, define, gradient, not_differentiable
 from flowc.framework.shape_rules import UNKNOWN, Shapes
@@ -108,9 +108,10 @@ def _keep_reduced_dims(op: Any, reduced: Any) -> Any:
 def _kept_shape(x: Any, axes: Any) -> Any:
     """The shape of `x` with 1 in place of the sizes at `axes`; nothing about either is known yet."""
     sizes, count = shape_of(x), rank(x)
-    numbers = apply("Mod", [reshape(axes, [-1]) + count, count])
-    hits = apply("Equal", [apply("Range", [0, count, 1]), expand_dims(cast(numbers, "int32"), 1)])
-    return apply("Select", [reduce_any(hits, 0), apply("Fill", [shape_of(sizes), 1]), sizes])
+    numbers = (cast(reshape(axes, [-1]), int32) + count) % count
+    distances = apply("Abs", [apply("Range", [0, count, 1]) - expand_dims(numbers, 1)])
+    stays = apply("Minimum", [reduce_min(distances, 0), 1])  # 0 at the axes, else 1
+    return 1 + (sizes - 1) * stays
 
 
 def _spread(op: Any, reduced: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import itertools
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -88,7 +89,7 @@ class Runner:
         block = np.array(words, np.int64)
         function = _KERNEL(compile_kernels([launch.kernel])[0])
         cuts = np.linspace(0, launch.units, min(pieces, max(launch.units // launch.grain, 1)) + 1).astype(int).tolist()
-        for lo, hi in zip(cuts, cuts[1:], strict=False):
+        for lo, hi in itertools.pairwise(cuts):
             if lo < hi:
                 function(block.ctypes.data, lo, hi)
         return messages[status[0] - 1].format(*status[1:]) if status[0] else ""

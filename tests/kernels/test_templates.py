@@ -15,7 +15,20 @@ from flowc.codegen.lower.state import scattered
 from flowc.framework.dtypes import as_dtype, float32, int64
 from tests.kernels.launching import Array, Outcome, Runner
 
-ALL = ["bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "float16", "float32", "float64", "complex64", "complex128"]
+ALL = [
+    "bool",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "uint8",
+    "uint16",
+    "float16",
+    "float32",
+    "float64",
+    "complex64",
+    "complex128",
+]
 RNG = np.random.default_rng(0)
 
 
@@ -224,7 +237,9 @@ def test_batches(dtype: str, batch: int, m: int, k: int, n: int) -> None:
 # -- random ------------------------------------------------------------------------------------------------------------
 
 
-def draw(distribution: str, dtype: str, count: int, seed: tuple[int, int] = (1, 2), runner: Runner | None = None) -> Array:
+def draw(
+    distribution: str, dtype: str, count: int, seed: tuple[int, int] = (1, 2), runner: Runner | None = None
+) -> Array:
     r = runner or Runner()
     params = {"distribution": distribution, "key": "op", "seed": seed}
     return r.run(r.program.call("random", [], (count,), as_dtype(dtype), **params)).value
@@ -246,7 +261,9 @@ def test_philox_known_answer() -> None:
     assert philox((0, 0), [0, 0, 0, 0]) == words
     r = Runner()
     r.state["op/key"] = np.zeros(1, np.int64)
-    np.testing.assert_array_equal(draw("uniform", "float32", 4, (0, 0), r), [np.float32(w >> 8) * 2.0**-24 for w in words])
+    np.testing.assert_array_equal(
+        draw("uniform", "float32", 4, (0, 0), r), [np.float32(w >> 8) * 2.0**-24 for w in words]
+    )
 
 
 def test_uniform_is_philox_of_key_block_and_run() -> None:
@@ -317,7 +334,9 @@ def test_permutation() -> None:
     for order in (first, second):
         np.testing.assert_array_equal(np.sort(order), np.arange(1000))
     assert (first != second).mean() > 0.9
-    starts = [r.run(r.program.call("random_permutation", [], (3,), int64, key="o", seed=(3, 4))).value[0] for _ in range(600)]
+    starts = [
+        r.run(r.program.call("random_permutation", [], (3,), int64, key="o", seed=(3, 4))).value[0] for _ in range(600)
+    ]
     assert min(np.bincount(starts, minlength=3)) > 140
 
 
@@ -360,5 +379,3 @@ def _check_ftrl(r: Runner, tables: list[Array], grad: Array, indices: Array, pre
         shrunk = (np.sign(linear[row]) * 0.5 - linear[row]) / (total**0.5 / 0.1 + 0.4)
         var[row], accum[row] = np.where(np.abs(linear[row]) <= 0.5, 0, shrunk), total
         np.testing.assert_allclose(got[:, i], [var[row], accum[row], linear[row]], rtol=2e-4, atol=1e-5)
-
-

@@ -11,7 +11,7 @@ import pytest
 from bench.ulp import BINARY, UNARY, compiled, measure
 from flowc.codegen.cpu.compiler import ir_to_assembly, lower_to_ir
 from flowc.codegen.cpu.target import Target, host_target
-from flowc.codegen.cpu.vector_math import FLOAT32
+from flowc.codegen.cpu.vector_math import BOTH, FLOAT32
 
 # greatest errors over all 2³² inputs, rounded up: a change that makes one worse must say so here
 ULP = {
@@ -81,6 +81,28 @@ def test_special_powers() -> None:
     compiled(source, "k")(words.ctypes.data, 0, len(x))
     np.testing.assert_array_equal(out, want)
     np.testing.assert_array_equal(np.signbit(out[want == 0]), np.signbit(want[want == 0]))
+
+
+@pytest.mark.skipif(np.finfo(np.longdouble).nmant < 60, reason="no wider type to compare with")
+@pytest.mark.parametrize("name", sorted(BOTH))
+def test_float64(name: str) -> None:
+    """Against NumPy's long double, within 3 ULP."""
+    random = np.random.default_rng(4)
+    powers = 2.0 ** random.uniform(-1070, 1023, 5000)
+    x = np.concatenate([random.uniform(-745, 710, 5000), random.standard_normal(20000), powers, -powers])
+    x = np.abs(x) if name == "log" else np.where(x <= -1, -x, x) if name == "log1p" else x
+    out = np.zeros_like(x)
+    words = np.array([x.ctypes.data, out.ctypes.data], np.int64)
+    compiled(SOURCE.replace("f32", "f64").format(f"{name}(x[i])"), "k")(words.ctypes.data, 0, len(x))
+    with np.errstate(all="ignore"):
+        wide = x.astype(np.longdouble)
+        truth = 1 / (1 + np.exp(-wide)) if name == "sigmoid" else getattr(np, name)(wide)
+        want = truth.astype(np.float64)
+        unit = np.maximum(np.abs(np.spacing(want)), np.finfo(np.float64).smallest_subnormal)
+        error = np.abs(out - truth) / unit
+    finite = np.isfinite(want)
+    np.testing.assert_array_equal(out[~finite], want[~finite])
+    assert error[finite].max() < 3
 
 
 def test_scalar_remainder_equals_vector_body() -> None:
