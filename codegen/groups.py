@@ -55,12 +55,15 @@ def squeezed(shape: Iterable[int]) -> Shape:
 
 
 def misaligned(node: Node, other: Group, home: Group) -> bool:
-    level = home.levels[node]
-    for arg in node.args:
-        base = arg.args[0] if arg.op == "view" else arg
-        if base in other.levels and not reads_in_place(arg, node, home, level, "full"):
-            return True
-    return level != "full"
+    """Whether `node`, or another member of `home`, reads members of `other` elsewhere than where they are computed."""
+    for member, level in home.levels.items():
+        for arg in member.args:
+            base = arg.args[0] if arg.op == "view" else arg
+            if base in other.levels:
+                reader, at = (arg, "full") if member.op == "reduce" else (member, level)
+                if not reads_in_place(arg, reader, home, at, "full"):
+                    return True
+    return home.levels[node] != "full"
 
 
 def reads_in_place(arg: Node, node: Node, group: Group, level: Level, produced: Level) -> bool:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from flowc.codegen.assemble import Interface, assemble, stored_members
+from flowc.codegen.debug import passed
 from flowc.codegen.feed_spec import FeedSpec, NeedsFeedValues
 from flowc.codegen.fuse import Fusion, fuse
 from flowc.codegen.groups import Group
@@ -64,23 +65,28 @@ def compile_stages(
     result = Compilation(specialise(fetches, targets, feeds))
     program = result.program
     prepare_outputs(program)
+    passed("specialise", program)
     if stop_after == "specialise":
         return result
     result.fusion = fuse(program)
+    passed("fuse", result.fusion)
     if stop_after == "fuse":
         return result
     result.schedule = schedule(program, result.fusion)
     wanted = {*program.fetches, *program.stores.values()}
     result.outputs = {g: stored_members(g, result.schedule.users, wanted) for g in result.schedule.steps}
+    passed("schedule", result.schedule)
     if stop_after == "schedule":
         return result
     interface = _interface(program, fetches, feeds)
     fetch_numbers = {node: i for i, node in enumerate(program.fetches)}
     variable_numbers = {spec.name: i for i, spec in enumerate(interface.variables)}
     result.layout = plan_memory(result.schedule, result.outputs, fetch_numbers, variable_numbers)
+    passed("memory", result.layout)
     if stop_after == "memory":
         return result
     result.plan = assemble(program, result.fusion, result.schedule, result.outputs, result.layout, interface)
+    passed("assemble", result.plan)
     return result
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import flowc.codegen.lower  # noqa: F401  # registers the lowerings
 from flowc.codegen.feed_spec import FeedSpec, NeedsFeedValues
 from flowc.codegen.ir import Array, Node, Program, Shape
-from flowc.codegen.lower.registry import OUTPUT, LoweredOp, UnknownValue, lowering_of, update_of
+from flowc.codegen.lower.registry import OUTPUT, LoweredOp, UnknownValue, changed_inputs, lowering_of, update_of
 from flowc.codegen.prune import needed_ops
 from flowc.framework import registry
 from flowc.framework.constant_value import values_from_shapes
@@ -178,8 +178,10 @@ class _Specialiser:
             self.nodes.setdefault(tensor, node)
 
     def _update_arguments(self, op: Operation) -> list[Node]:
-        names = self.variables.names
-        return [self.variables.current(t) if t in names else self._argument(op, t) for t in op._inputs]
+        """The newest values of the variables that `op` changes, and what it sees of its other inputs."""
+        changed = changed_inputs(op._type)
+        variables = [self.variables.current(t) for t in op._inputs[:changed]]
+        return variables + [self._argument(op, t) for t in op._inputs[changed:]]
 
     def _no_fixed_shape(self, tensor: Tensor) -> NoReturn:
         op = tensor._op

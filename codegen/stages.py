@@ -73,7 +73,8 @@ def _stage(node: Node, group: Group, stage: dict[Node, int]) -> int:
 def _closure(roots: Iterable[Node], group: Group, stop: Iterable[Node] = ()) -> list[Node]:
     seen: set[Node] = set()
     barrier = set(stop)
-    pending = [r for r in roots if r in group.levels and group.levels[r] == "full"]
+    bases = [r.args[0] if r.op == "view" else r for r in roots]
+    pending = [r for r in bases if r in group.levels and group.levels[r] == "full"]
     while pending:
         node = pending.pop()
         if node in seen:

@@ -1,4 +1,4 @@
-"""The command line: `python -m flowc doctor`, `python -m flowc cache info|clear`.
+"""The command line: `python -m flowc doctor`, `cache info|clear`, `compile script.py:build -o FILE`, `show FILE`.
 
 A command is one function that adds its parser and one that runs it; what a command needs is imported when it runs.
 """
@@ -18,7 +18,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status: 0, or 1 when the command says what is wrong, or 2 for a wrong call."""
     parser = argparse.ArgumentParser(prog="python -m flowc", description="flowc, a compiler for dataflow graphs.")
     commands: Commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for add_command in (_add_doctor, _add_cache):
+    for add_command in (_add_doctor, _add_cache, _add_compile, _add_show):
         add_command(commands)
     options = parser.parse_args(arguments)
     status: int = options.run(options)
@@ -61,6 +61,49 @@ def _cache(options: Any) -> int:
             state = f"{info.entries} entries, {info.bytes / 1e6:.2f} MB"
         print(f"  {blobs.folder.name}: {state}")
     return int(problems)
+
+
+def _add_compile(commands: Commands) -> None:
+    command = commands.add_parser("compile", help="compile a plan ahead of time, for flowc.load_plan")
+    command.add_argument(
+        "script",
+        metavar="SCRIPT.py:FUNCTION",
+        help="a function that builds a graph and returns (fetches, feeds), (fetches, feeds, init), or a dict with "
+        "these keys and perhaps 'session'. feeds: see flowc.compile. init: an operation that gives the variables the "
+        "values to save; without it and a session, the file holds their names only",
+    )
+    command.add_argument("-o", "--output", metavar="FILE", required=True, help="the file to write, model.flowc say")
+    command.set_defaults(run=_compile)
+
+
+def _compile(options: Any) -> int:
+    from flowc.runtime.commands import CommandError, compile_script
+
+    try:
+        print(compile_script(options.script, options.output))
+    except CommandError as error:
+        print(f"flowc compile: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _add_show(commands: Commands) -> None:
+    command = commands.add_parser("show", help="tell what a compiled plan does, without running it")
+    command.add_argument("file", metavar="FILE")
+    command.add_argument("--source", action="store_true", help="also print the kernels' sources")
+    command.set_defaults(run=_show)
+
+
+def _show(options: Any) -> int:
+    from flowc.framework.errors import DataLossError
+    from flowc.runtime.commands import describe_file
+
+    try:
+        print(describe_file(options.file, options.source))
+    except (OSError, DataLossError) as error:
+        print(f"flowc show: {error}", file=sys.stderr)
+        return 1
+    return 0
 
 
 if __name__ == "__main__":

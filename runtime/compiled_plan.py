@@ -122,7 +122,7 @@ class CompiledPlan:
 
     def _arrays(self, values: Sequence[Any], named: Mapping[str, Any]) -> list[Array]:
         if len(values) == 1 and isinstance(values[0], Mapping):
-            values, named = (), {**values[0], **named}
+            return self._arrays((), {**values[0], **named})
         if len(values) > len(self._tensors):
             raise TypeError(f"this plan takes {len(self._tensors)} feeds ({self._feed_names()}), not {len(values)}")
         given = dict(enumerate(values)) | {self._index(name): value for name, value in named.items()}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import marshal
 import os
+import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
@@ -36,7 +37,8 @@ _MOST_ENTRIES: Final = 4096
 _PUTS_BETWEEN_TRIMS: Final = 256
 _NEEDS: Final = b"needs"  # an entry that is no plan: the feeds whose values the compiler asks for
 _MARSHAL_BY_VALUE: Final = 2  # the last version that writes no references, which depend on more than the values
-_SOURCES: Final = ("flowc.framework", "flowc.ops", "flowc.codegen")
+_PACKAGES: Final = ("flowc.framework", "flowc.ops", "flowc.codegen")
+_IMPORTED: Final = time.time()
 
 
 def plan_for(graph: Graph, fetches: Sequence[Tensor], targets: Sequence[Operation], feeds: Sequence[FeedSpec]) -> Plan:
@@ -80,7 +82,7 @@ def lookup(key: str, feeds: Sequence[FeedSpec]) -> Plan | None:
 
 def insert(key: str, plan: Plan) -> None:
     """Stores `plan` for other processes, unless its constants are larger than is worth it."""
-    if sum(constant.nbytes for constant in plan.constants) <= _MOST_BYTES:
+    if sum(constant.nbytes for constant in plan.constants) <= _MOST_BYTES and not _sources_changed():
         _put(key, encode(PlanFile(plan)))
 
 
@@ -176,14 +178,24 @@ _CANONICAL: Final[dict[type, Callable[[Any], Any]]] = {
 def compiler_fingerprint() -> str:
     """A hash of everything but the graph and the target that decides what a plan is: sources and versions."""
     digest = hashlib.sha256()
-    for package in _SOURCES:
-        spec = find_spec(package)
-        for folder in spec.submodule_search_locations or () if spec is not None else ():
-            for path in sorted(Path(folder).rglob("*.py")):
-                digest.update(str(path.relative_to(folder)).encode() + b"\0" + path.read_bytes())
-    for name in ("numpy", "numba", "llvmlite"):
-        digest.update(f"{name} {package_version(name)}\n".encode())
+    for name, path in _sources():
+        digest.update(name.encode() + b"\0" + path.read_bytes())
+    for package in ("numpy", "numba", "llvmlite"):
+        digest.update(f"{package} {package_version(package)}\n".encode())
     return digest.hexdigest()
+
+
+@cache
+def _sources() -> list[tuple[str, Path]]:
+    """The files that turn graphs into plans, with names that do not depend on where flowc is installed."""
+    specs = (find_spec(package) for package in _PACKAGES)
+    folders = (Path(place) for spec in specs if spec is not None for place in spec.submodule_search_locations or ())
+    return [(str(path.relative_to(folder)), path) for folder in folders for path in sorted(folder.rglob("*.py"))]
+
+
+def _sources_changed() -> bool:
+    """Whether somebody edits flowc while it runs: the files are then not what this process imported."""
+    return any(_IMPORTED < path.stat().st_mtime <= time.time() for _, path in _sources())
 
 
 # -- the folder --------------------------------------------------------------------------------------------------------

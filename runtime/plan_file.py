@@ -135,7 +135,7 @@ def read_plan_file(path: str | os.PathLike[str]) -> PlanFile:
     """The file's content. Raises OSError if it cannot be read, DataLossError if it is not as it was written."""
     with open(path, "rb") as file:
         content = aligned_bytes(os.fstat(file.fileno()).st_size)
-        size = file.readinto(memoryview(content))
+        size = file.readinto(content.data)
     return decode(content[:size], os.fspath(path))
 
 
@@ -186,7 +186,7 @@ def _check(raw: Array, name: str) -> int:
     """The header's size, after making sure that the content is whole."""
     if len(raw) < _PREFIX.size:
         _refuse(name, f"it is truncated ({len(raw)} bytes)")
-    magic, version, header_size, total, digest = _PREFIX.unpack_from(raw)
+    magic, version, header_size, total, digest = _PREFIX.unpack_from(raw.data)
     if magic != _MAGIC:
         _refuse(name, "it is not a flowc plan, or its first bytes are damaged")
     if version != FORMAT_VERSION:
@@ -194,8 +194,8 @@ def _check(raw: Array, name: str) -> int:
     if total != len(raw):
         what = "it is truncated" if len(raw) < total else "something was appended to it"
         _refuse(name, f"{what} ({len(raw)} bytes, and it was written with {total})")
-    checksum = hashlib.sha256(raw[: _PREFIX.size - _DIGEST])
-    checksum.update(raw[_PREFIX.size :])
+    checksum = hashlib.sha256(raw[: _PREFIX.size - _DIGEST].data)
+    checksum.update(raw[_PREFIX.size :].data)
     if checksum.digest() != digest:
         _refuse(name, "its checksum does not match, so bytes of it have changed")
     return int(header_size)

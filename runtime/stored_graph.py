@@ -38,7 +38,8 @@ class StoredGraph:
 
     def get_operation_by_name(self, name: str) -> StoredOperation:
         """The operation; KeyError if it is not known."""
-        return StoredOperation(name, *self.table[name])
+        kind, line = self.table[name]
+        return StoredOperation(name, kind, line)
 
 
 def stored_operations(graph: Graph, names: Sequence[str]) -> dict[str, list[str]]:

@@ -138,17 +138,16 @@ def gemm(call: Node) -> Sequence[Launch]:
 def _split_product(call: Node, blas: _Blas, index: int, work_ns: int) -> Launch:
     """Product `index` of the batch, in blocks of rows or, if there are more of them, columns."""
     a, b = call.args
-    _, m, n = sizes_of(call)
+    batch, m, n = sizes_of(call)
     size = call.dtype.size
+    block = _block(max(m, n), work_ns)
     if m >= n:
-        block = _block(m, work_ns)
-        return _block_launch(call, blas, index, -(-m // block), (block, 0, _bytes(a, -2, block), 0, block * n * size))
-    block = _block(n, work_ns)
-    return _block_launch(call, blas, index, -(-n // block), (0, block, 0, _bytes(b, -1, block), block * size))
-
-
-def _block_launch(call: Node, blas: _Blas, index: int, units: int, blocks: tuple[int, ...]) -> Launch:
-    return Launch(_code(GEMM, blas), _words(call, blas, index, blocks), units, 1, _moved(call) // sizes_of(call)[0])
+        blocks = (block, 0, _bytes(a, -2, block), 0, block * n * size)
+    else:
+        blocks = (0, block, 0, _bytes(b, -1, block), block * size)
+    units = -(-max(m, n) // block)
+    words = _words(call, blas, index, blocks)
+    return Launch(_code(GEMM, blas), words, units, max(1, _CHUNK_NS * units // max(work_ns, 1)), _moved(call) // batch)
 
 
 def _block(size: int, work_ns: int) -> int:

@@ -20,7 +20,7 @@ from math import erf, pi, sqrt
 from typing import Final
 
 from flowc.codegen.ir import Node
-from flowc.codegen.kernels.source import element_type, kernel, no_kernel
+from flowc.codegen.kernels.source import element_type, grain, kernel, no_kernel
 from flowc.codegen.plan import Kernel
 from flowc.codegen.templates import Launch, Pointer, StateWord, Word, params_of, template
 
@@ -155,6 +155,7 @@ _DRAWS: Final = {
     ("truncated", "f64"): TRUNCATED_F64,
 }
 _CHUNK_BLOCKS: Final = 512  # that are worth a thread
+_PERMUTATION_WORK: Final = 16  # of one step, in elements moved
 
 
 def _indented(text: str, levels: int) -> str:
@@ -198,7 +199,7 @@ def _state(call: Node) -> tuple[Word, ...]:
 
 def _advance(call: Node) -> Launch:
     """The launch that counts the run, after all threads have read the count."""
-    return Launch(kernel(ADVANCE), (_state(call)[2],), 1, 1)
+    return Launch(kernel(ADVANCE), (_state(call)[2],), 1, grain(1))
 
 
 @template("random")
@@ -218,5 +219,6 @@ def random_permutation(call: Node) -> Sequence[Launch]:
     """0 … n-1 in random order, int64."""
     block = _indented(PHILOX.format(BLOCK="i"), 2)
     code = kernel(PERMUTATION, PREPARE=_indented(PREPARE, 1), BLOCK=block)
-    launch = Launch(code, (Pointer(-1), call.size, *_state(call)), 1, 1, call.size * 8)
+    words = (Pointer(-1), call.size, *_state(call))
+    launch = Launch(code, words, 1, grain(_PERMUTATION_WORK * call.size), call.size * 8)
     return [launch, _advance(call)]

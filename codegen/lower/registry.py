@@ -54,6 +54,7 @@ Update = Callable[..., Mapping[int, Node]]
 
 _lowerings: dict[str, Lowering] = {}
 _updates: dict[str, Update] = {}
+_variable_counts: dict[str, int] = {}
 
 
 def lowering(*op_types: str) -> Callable[[Lowering], Lowering]:
@@ -67,12 +68,13 @@ def lowering(*op_types: str) -> Callable[[Lowering], Lowering]:
     return register
 
 
-def update(*op_types: str) -> Callable[[Update], Update]:
-    """Decorator: the function computes the new values of the variables that these op types change."""
+def update(*op_types: str, variables: int = 1) -> Callable[[Update], Update]:
+    """Decorator: the function computes the new values of what these op types change: their first `variables` inputs."""
 
     def register(function: Update) -> Update:
         _claim(op_types)
         _updates.update(dict.fromkeys(op_types, function))
+        _variable_counts.update(dict.fromkeys(op_types, variables))
         return function
 
     return register
@@ -92,6 +94,11 @@ def lowering_of(op_type: str) -> Lowering | None:
 def update_of(op_type: str) -> Update | None:
     """The function that computes an op type's variable updates, or None if it changes no variable."""
     return _updates.get(op_type)
+
+
+def changed_inputs(op_type: str) -> int:
+    """How many of an update's first inputs are the variables that it changes."""
+    return _variable_counts[op_type]
 
 
 def lowered_types() -> frozenset[str]:

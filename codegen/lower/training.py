@@ -6,7 +6,9 @@ Fusion makes one pass of each, in place on the variable and its slots. Float16 i
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+from typing import Any, Final
+
+import numpy as np
 
 from flowc.codegen.ir import Node, Program
 from flowc.codegen.lower.common import dense
@@ -17,18 +19,32 @@ from flowc.framework.dtypes import DType, float16, float32, int64
 Rule = Callable[..., Sequence[Node]]
 
 
+_OF_CONSTANTS: Final[dict[str, Callable[..., Any]]] = {"neg": np.negative, "sub": np.subtract}
+
+
 class _Arithmetic:
-    """Scalar primitives by their usual names, for formulas."""
+    """Scalar primitives by their usual names, for formulas; of constants, some are computed at once."""
 
     def __init__(self, program: Program, dtype: DType) -> None:
         self._program, self._dtype = program, dtype
 
     def __getattr__(self, primitive: str) -> Callable[..., Node]:
-        return lambda *args: self._program.map(primitive, *args)
+        def apply(*args: Node) -> Node:
+            known = _OF_CONSTANTS.get(primitive)
+            if known is None or any(x.op != "const" or x.shape for x in args):
+                return self._program.map(primitive, *args)
+            return self.number(known(*(self._program.constants[x.attr] for x in args)))
 
-    def number(self, value: float) -> Node:
+        return apply
+
+    def number(self, value: Any) -> Node:
         """A constant of the update's type."""
         return self._program.scalar(value, self._dtype)
+
+    def power(self, x: Node, exponent: Node) -> Node:
+        """x to a power; its square root, which is much cheaper, where the power is known to be ½."""
+        half = exponent.op == "const" and self._program.constants[exponent.attr] == 0.5
+        return self.sqrt(x) if half else self.pow(x, exponent)
 
     def towards(self, average: Node, value: Node, rate: Node) -> Node:
         """A moving average after one more value: average + (1 - rate) · (value - average)."""
@@ -72,8 +88,8 @@ def _ftrl(a: _Arithmetic, var: Node, accum: Node, linear: Node, grad: Node, *res
     lr, l1, l2, lr_power = rest
     power = a.neg(lr_power)
     total = a.add(accum, a.square(grad))
-    after = a.pow(total, power)
-    sigma = a.div(a.sub(after, a.pow(accum, power)), lr)
+    after = a.power(total, power)
+    sigma = a.div(a.sub(after, a.power(accum, power)), lr)
     linear = a.sub(a.add(linear, grad), a.mul(sigma, var))
     shrunk = a.sub(a.mul(a.sign(linear), l1), linear)
     scale = a.add(a.div(after, lr), a.mul(a.number(2), l2))
@@ -90,7 +106,9 @@ RULES: Final[dict[str, Rule]] = {
 }
 
 
-@update(*RULES)
+@update("ApplyGradientDescent")
+@update("ApplyAdagrad", "ApplyMomentum", variables=2)
+@update("ApplyAdam", "ApplyFtrl", "ApplyRMSProp", variables=3)
 def apply_rule(p: Program, op: LoweredOp, *inputs: Node) -> Mapping[int, Node]:
     """The new values of the variable and its slots, which are the first inputs."""
     dtype = inputs[0].dtype
@@ -110,7 +128,8 @@ SPARSE: Final = {
 }
 
 
-@update(*SPARSE)
+@update("SparseApplyAdagrad", "SparseApplyMomentum", variables=2)
+@update("SparseApplyFtrl", variables=3)
 def sparse_apply(p: Program, op: LoweredOp, *inputs: Node) -> Mapping[int, Node]:
     """The states after each step, then the last state of every row written to the tables."""
     rule, count, (grad_at, indices_at), scalars = SPARSE[op.type]

@@ -10,11 +10,14 @@ from flowc.codegen.reference.registry import Array, ReferenceOp, invalid, refere
 
 
 def _axes(indices: Array, rank: int) -> tuple[int, ...]:
-    """The axes to reduce over, counted from 0 and without repetition."""
+    """The axes to reduce over, counted from 0."""
     listed = [int(i) for i in np.atleast_1d(indices)]
     if any(not -rank <= i < rank for i in listed):
         invalid(f"Reduction indices {listed} are not all dimensions of a tensor of rank {rank}")
-    return tuple(sorted({i % rank for i in listed}))
+    axes = tuple(sorted({i % rank for i in listed}))
+    if len(axes) != len(listed):
+        invalid(f"Reduction indices {listed} name a dimension twice")
+    return axes
 
 
 def _options(op: ReferenceOp, x: Array, indices: Array) -> dict[str, Any]:

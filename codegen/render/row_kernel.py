@@ -140,6 +140,8 @@ class RowKernel(KernelWriter):
 
     def _store_partials(self, stride: int) -> None:
         for node, operand in self.nest.outputs.items():
+            if node.op != "reduce":
+                continue
             name = self._word(stride)
             step = f"b * {name}" if not operand.dtype.is_complex else f"2 * b * {name}"
             base = self.writer.assign(f"advance({self.bases[-1][operand.index]}, {step})")

@@ -106,7 +106,7 @@ def test_fetches_come_back_in_their_structure(graph: tf.Graph) -> None:
 
 
 def test_what_cannot_be_compiled_says_why(graph: tf.Graph) -> None:
-    x, y, weights = softmax_model()
+    x, y, _ = softmax_model()
     with pytest.raises(ValueError, match=r"The shape of 'x:0' is \(\?, 3\): a plan is for one shape"):
         tf.compile(y, [x])
     with pytest.raises(ValueError, match="not compatible"):

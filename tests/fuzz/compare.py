@@ -91,7 +91,8 @@ class Reference:
         step = np.asarray(ULPS * unit(y.dtype) * magnitude)
         push = self._rng.uniform(0.5, 1, y.shape) * self._rng.choice((-1.0, 1.0), y.shape)
         with np.errstate(all="ignore"):
-            return np.asarray(y + push * np.where(np.isfinite(step), step, 0), y.dtype)
+            noisy = np.asarray(y + push * np.where(np.isfinite(step), step, 0), y.dtype)
+            return np.where(_order_matters(op, inputs), np.asarray(np.nan, y.dtype), noisy)
 
 
 def _magnitude(op: Operation, inputs: list[Array], y: Array) -> Array:
@@ -100,10 +101,20 @@ def _magnitude(op: Operation, inputs: list[Array], y: Array) -> Array:
         extent = 1 + float(np.max(np.abs(inputs[0])))
         return np.asarray(extent * (np.abs(y) if op._type == "Softmax" else np.abs(y) + 1))
     if op._type not in SUMS:
-        return np.asarray(np.abs(y))
+        near_zero = y.dtype.kind == "c" and op._type not in ("Add", "Sub", "Mul", "Div", "Prod")
+        return np.asarray(np.abs(y) + near_zero)  # functions of complex numbers may cancel where they are small
     positive = [np.abs(x).astype(x.real.dtype) if x.dtype.kind in "fc" else x for x in inputs]
     op_type = op._type.replace("Sub", "Add")
     return evaluate(op_type, op._attrs, [as_dtype(positive[0].dtype)], positive)[0]
+
+
+def _order_matters(op: Operation, inputs: list[Array]) -> Array | bool:
+    """Where a product may overflow on its way, or not, by the order of its factors."""
+    if op._type != "Prod" or inputs[0].dtype.kind not in "fc":
+        return False
+    size, dtype = np.abs(inputs[0]), as_dtype(np.abs(inputs[0]).dtype)
+    greatest, least = (evaluate("Prod", op._attrs, [dtype], [f(size, 1), inputs[1]])[0] for f in (np.fmax, np.fmin))
+    return np.asarray(np.isinf(greatest) & (least < np.finfo(least.dtype).tiny))
 
 
 def _refuse_undefined(op: Operation, inputs: list[Array], outputs: list[Array]) -> list[Array]:

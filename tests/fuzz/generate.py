@@ -66,6 +66,10 @@ class Generator:
         """f, i, u, b or c, as NumPy has it."""
         return np.dtype(as_dtype(self.dtype(ref)).as_numpy_dtype).kind
 
+    def is_reference(self, ref: Ref) -> bool:
+        """Whether it is a reference to a variable, which has other values at other times of a run."""
+        return bool(self.built.tensor(ref).dtype.is_ref_dtype)
+
     def pick(self, kinds: str = "fiubc", where: Callable[[Ref], bool] | None = None) -> Ref | None:
         """One of the tensors of these kinds for which `where` holds, recent ones more often; None if there is none."""
         found = [v for v in self.values if self.kind(v) in kinds and (where is None or where(v))]
@@ -155,7 +159,7 @@ class Generator:
         feeds = list(self.feeds)
         if self.chance(0.15):
             ref = self.random.choice(self.values)
-            if all(ref != fed for fed, _ in feeds) and not self.built.tensor(ref).dtype.is_ref_dtype:
+            if all(ref != fed for fed, _ in feeds) and not self.is_reference(ref):
                 feeds.append((ref, self.array(self.shape(ref), self.dtype(ref))))
         program = Program(tuple(self.steps), tuple(fetches), tuple(feeds), 2 if self.variables else 1).without_unused()
         return self._with_vague_shapes(program) if self.chance(0.3) else program

@@ -340,7 +340,7 @@ def assignment(g: Generator) -> None:
         return
     variable = g.random.choice(g.variables)
     shape, dtype = g.shape(variable), g.dtype(variable)
-    value = g.pick(where=lambda r: g.shape(r) == shape and g.dtype(r) == dtype)
+    value = g.pick(where=lambda r: g.shape(r) == shape and g.dtype(r) == dtype and not g.is_reference(r))
     after = [g.random.choice(g.values)] if g.chance(0.3) else []
     if g.chance(0.2) and shape and shape[0]:
         indices = g.numpy.integers(0, shape[0], 2).astype(np.int32)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,8 @@ from tests.fuzz.compare import Reference, difference
 Array = np.ndarray[Any, Any]
 
 TYPES = (
-    "float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "bool", "complex64", "complex128",
+    "float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "bool",
+    "complex64", "complex128",
 )  # fmt: skip
 REAL = ("float16", "float32", "float64")
 INTEGER = ("int8", "int16", "int32", "int64", "uint8", "uint16")
@@ -47,7 +48,7 @@ class Batch:
         return outputs[0]
 
     def check(self, exact_zeros: bool = False) -> None:
-        """Runs everything; AssertionError lists what differs. `exact_zeros`: zeros must have the sign of the reference's."""
+        """Runs everything; AssertionError lists what differs. `exact_zeros`: zeros must have the reference's sign."""
         fetches = [t for _, t in self._wanted]
         expected = Reference().run(fetches, {t: np.asarray(v) for t, v in self._feeds.items()})
         with tf.Session(graph=self.graph) as session:
@@ -103,15 +104,5 @@ def special(dtype: str) -> Array:
 def extremes(dtype: str) -> Array:
     """The ends of an integer type's range, and small values."""
     info = np.iinfo(dtype)
-    return np.array(
-        sorted(
-            {info.min, info.min + 1, 0, 1, 2, 3, info.max // 2, info.max - 1, info.max}
-            | ({-1, -2} if info.min else set())
-        ),
-        dtype,
-    )
-
-
-def attrs_of(*names: str, **given: Any) -> Mapping[str, Any]:
-    """Attributes of an operation: those given, False for the others."""
-    return {**dict.fromkeys(names, False), **given}
+    negative = {info.min, info.min + 1, -1, -2} if info.min else set()
+    return np.array(sorted(negative | {0, 1, 2, 3, info.max // 2, info.max - 1, info.max}), dtype)

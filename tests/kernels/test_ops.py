@@ -13,6 +13,7 @@ from flowc.codegen.reference.interpreter import run_reference
 from flowc.framework import registry
 from flowc.framework.dtypes import BOOL, COMPLEX, FLOATING, INDEX, INTEGER, NUMERIC, ORDERED, REAL, DType
 from flowc.framework.registry import apply
+from flowc.train.training_ops import update
 
 Array = np.ndarray[Any, Any]
 NUMBERS_AND_BOOL = NUMERIC | BOOL
@@ -315,6 +316,43 @@ def test_cross_entropies(dtype: DType) -> None:
     check("SoftmaxCrossEntropyWithLogits", [logits, labels])
     with pytest.raises(tf.errors.InvalidArgumentError, match=r"labels\[1\] = 9 is not in \[0, 9\)"):
         check("SparseSoftmaxCrossEntropyWithLogits", [logits[:2], np.array([0, 9], np.int32)])
+
+
+# -- sparse updates of optimizers --------------------------------------------------------------------------------------
+
+SPARSE: list[tuple[str, int, list[float], str]] = [
+    ("SparseApplyMomentum", 2, [0.1, 0.9], "rate grad indices momentum"),
+    ("SparseApplyAdagrad", 2, [0.1], "rate grad indices"),
+    ("SparseApplyFtrl", 3, [0.1, 0.5, 0.2, -0.5], "grad indices rate l1 l2 power"),
+]
+
+
+@pytest.mark.parametrize("dtype", sorted(REAL, key=lambda d: d.name), ids=lambda d: d.name)
+@pytest.mark.parametrize(("op_type", "count", "scalars", "order"), SPARSE, ids=[case[0] for case in SPARSE])
+def test_sparse_updates(op_type: str, count: int, scalars: list[float], order: str, dtype: DType) -> None:
+    """Of repeated rows, and of an index out of range, which leaves all as it was."""
+    before = [sample((5, 3), dtype, seed, 0.1, 1) for seed in range(count)]
+    grad = sample((4, 3), dtype, 7, -1, 1)
+    with tf.Graph().as_default(), tf.Session() as sess:
+        variables = [tf.Variable(x) for x in before]
+        indices = tf.placeholder(tf.int64, [4])
+        numbers = iter(scalars)
+        known = {"grad": grad, "indices": indices}
+        rest = [known[name] if name in known else next(numbers) for name in order.split()]
+        op = update(op_type, *(v.ref() for v in variables), *rest)
+        sess.run(tf.initialize_all_variables())
+        with pytest.raises(tf.errors.InvalidArgumentError, match=r"indices\[3\] = 5 is not in \[0, 5\)"):
+            sess.run(op, {indices: [1, 1, 2, 5]})
+        for variable, value in zip(variables, before, strict=True):
+            np.testing.assert_array_equal(sess.run(variable), value)
+        sess.run(op, {indices: [3, 0, 3, 3]})
+        after = [sess.run(v) for v in variables]
+        state = {v.op.name: x for v, x in zip(variables, before, strict=True)}
+        _, wanted = run_reference([op], {indices: np.array([3, 0, 3, 3])}, state)
+        for variable, value in zip(variables, after, strict=True):
+            np.testing.assert_allclose(
+                value, wanted[variable.op.name], rtol=4 * RTOL[dtype.name], atol=RTOL[dtype.name]
+            )
 
 
 # What is tested elsewhere: tests/kernels/test_state.py, test_optimizers.py and (random ops) test_templates.py.
