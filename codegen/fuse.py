@@ -244,6 +244,8 @@ class _Fuser:
 
     def _merge(self, other: Group, home: Group, node: Node) -> str:
         """Merges `other`, which computes another argument of `node`, into `home`; says why not."""
+        if "call" in (other.form, home.form):
+            return "the producer is a library call or a hand-written kernel"
         if other.form != "map" or home.form == "col" or home.blocks:
             return "the two producers are of different forms"
         if len(home.levels) + len(other.levels) > self.limit or len(home.external | other.external) > MAX_OPERANDS:
@@ -288,7 +290,7 @@ class _Fuser:
         home.ancestors = (home.ancestors | other.ancestors) & ~home.bits
         members = {n.id for n in home.levels}
         home.external = (home.external | other.external) - members
-        home.dependents |= other.dependents
+        home.dependents = {d for d in home.dependents | other.dependents if self._find(d) is not home}
 
     def _place_reduce(self, node: Node) -> None:
         _, axes, blocks = node.attr

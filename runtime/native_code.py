@@ -116,6 +116,7 @@ def flowc_worker(slot):
     p = ptr_i64(pool, -1)
     host = ptr_i64(p[POOL_HOST], -1)
     word = pool + 8 * POOL_REGION
+    flush_denormals()
     seen = 0
     polls = 0
     since = 0
@@ -163,6 +164,7 @@ def flowc_worker(slot):
 
 # The BLAS runs on one thread while a plan that calls it runs: the pool splits its work. What the process had set
 # comes back when the last such run ends. A lock, not a bare counter: one run may end just while another begins.
+# Kernels flush denormal results to 0: values that decay (a wave's front, Adam's moments) would slow a run tenfold.
 RUN = """
 def flowc_run(block, only_try, unused):
     b = ptr_i64(block, -1)
@@ -185,6 +187,7 @@ def flowc_run(block, only_try, unused):
         g[BLAS_RUNS] += 1
         call_i64(host[HOST_RELEASE], blas + 8 * BLAS_LOCK, 0, 0)
     b[BLOCK_STATUS] = 0
+    float_mode = flush_denormals()
     pool = b[BLOCK_POOL]
     p = ptr_i64(pool, -1)
     times = b[BLOCK_TIMES]
@@ -211,6 +214,7 @@ def flowc_run(block, only_try, unused):
             t[1] = b[BLOCK_CLOCK] * 1000000000 + b[BLOCK_CLOCK + 1]
             times += 16
         row += 8 * ROW_SIZE
+    restore_float_mode(float_mode)
     if blas != 0:
         g = ptr_i64(blas, -1)
         call_i64(host[HOST_ACQUIRE], blas + 8 * BLAS_LOCK, 0, 0)

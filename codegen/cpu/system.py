@@ -11,6 +11,8 @@
     cpu_pause()                       a hint inside a spinning loop
     futex_wait(p, v)                  sleep while the int32 at p is v;   futex_wake(p, n) wake up to n sleepers
     syscall6(number, a, b, c, d, e, f)    libc's syscall()
+    flush_denormals()                 from here on this thread's float results that are denormal become 0, where they cost
+                                      a hundred cycles each (x86-64); returns the old mode for restore_float_mode(mode)
     memory_copy(to, from, bytes)      disjoint memory;   memory_fill(to, byte, bytes)
 
 Sources: Linux futex(2) and syscall(2); the CBLAS interface of OpenBLAS built with 64-bit integers (enums stay int).
@@ -158,6 +160,32 @@ def emit_fence(b: Builder, sig: Signature, args: list[str]) -> str:
 def emit_pause(b: Builder, sig: Signature, args: list[str]) -> str:
     instruction = {"x86_64": "pause", "aarch64": "yield"}.get(os.uname().machine, "nop")
     b.do(f'call void asm sideeffect "{instruction}", "~{{memory}}"()')
+    return ""
+
+
+# ---- the float unit's mode ----------------------------------------------------------------------------------------
+
+FLUSH_TO_ZERO = 1 << 15  # of MXCSR: results only. Denormal operands keep their values.
+
+
+@define("flush_denormals", fixed(I64))
+def emit_flush_denormals(b: Builder, sig: Signature, args: list[str]) -> str:
+    if os.uname().machine != "x86_64":
+        return b.value("add i64 0, 0")
+    slot = b.slot("i32")
+    b.call("void", "llvm.x86.sse.stmxcsr", ("ptr", slot))
+    mode = b.value(f"load i32, ptr {slot}")
+    b.do(f"store i32 {b.value(f'or i32 {mode}, {FLUSH_TO_ZERO}')}, ptr {slot}")
+    b.call("void", "llvm.x86.sse.ldmxcsr", ("ptr", slot))
+    return b.value(f"zext i32 {mode} to i64")
+
+
+@define("restore_float_mode", fixed(VOID, I64))
+def emit_restore_float_mode(b: Builder, sig: Signature, args: list[str]) -> str:
+    if os.uname().machine == "x86_64":
+        slot = b.slot("i32")
+        b.do(f"store i32 {b.value(f'trunc i64 {args[0]} to i32')}, ptr {slot}")
+        b.call("void", "llvm.x86.sse.ldmxcsr", ("ptr", slot))
     return ""
 
 

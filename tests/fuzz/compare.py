@@ -32,6 +32,7 @@ Minimum Select Floor Ceil Conj Real Imag Complex Assign ScatterUpdate
 EXACT = frozenset(_EXACT.split())  # their results are moved, chosen or rounded elements
 _SUMS = "Sum Mean MatMul BatchMatMul AddN UnsortedSegmentSum ScatterAdd ScatterSub L2Loss"
 SUMS = frozenset(_SUMS.split())  # they add many terms: rounding is relative to the sum of the terms' magnitudes
+ARITHMETIC = frozenset({"Add", "Sub", "Mul", "Div", "Square", "Prod"})
 # Their arguments are differences, whose rounding exp makes relative.
 FROM_LOGITS = frozenset(
     {"Softmax", "LogSoftmax", "SparseSoftmaxCrossEntropyWithLogits", "SoftmaxCrossEntropyWithLogits"}
@@ -101,8 +102,8 @@ def _magnitude(op: Operation, inputs: list[Array], y: Array) -> Array:
         extent = 1 + float(np.max(np.abs(inputs[0])))
         return np.asarray(extent * (np.abs(y) if op._type == "Softmax" else np.abs(y) + 1))
     if op._type not in SUMS:
-        near_zero = y.dtype.kind == "c" and op._type not in ("Add", "Sub", "Mul", "Div", "Prod")
-        return np.asarray(np.abs(y) + near_zero)  # functions of complex numbers may cancel where they are small
+        composed = "Apply" in op._type or (y.dtype.kind == "c" and op._type not in ARITHMETIC)
+        return np.asarray(np.abs(y) + composed)  # of steps that may cancel
     positive = [np.abs(x).astype(x.real.dtype) if x.dtype.kind in "fc" else x for x in inputs]
     op_type = op._type.replace("Sub", "Add")
     return evaluate(op_type, op._attrs, [as_dtype(positive[0].dtype)], positive)[0]
