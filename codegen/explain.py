@@ -33,76 +33,85 @@ def describe(
     layout: Layout,
     owners: Sequence[Group],
 ) -> Json:
-    """The explanation of a plan whose launch `i` belongs to the group `owners[i]`.
+    """The explanation of a plan whose launch `i` belongs to the group `owners[i]`. Tables keep it small:
 
-    steps: what each group computes, in order. launches: the step that each launch belongs to. unfused: [producer's
-    operation, consumer's operation, reason] for each edge between two groups.
+    ops: names of operations. reasons: why edges did not fuse.
+    arrays: what kernels read and write: [operation, dtype, shape, space, index or name or offset, operation whose
+        memory it takes over or -1].
+    steps: each group, in order: [form, domain, reduced axes, blocks, operations, primitives, arrays read, arrays
+        written].
+    launches: the step of each launch. unfused: [producing operation, consuming operation, reason], one an edge.
     """
-    numbers = {group: number for number, group in enumerate(schedule.steps)}
-    return {
-        "steps": [_step(group, outputs[group], layout) for group in schedule.steps],
-        "launches": [numbers[group] for group in owners],
-        "unfused": _unfused(program, fusion),
-    }
+    return _Describer(program, fusion, layout).run(schedule, outputs, owners)
 
 
-def _step(group: Group, stored: Sequence[Node], layout: Layout) -> Json:
-    nodes = group.nodes
-    return {
-        "form": group.form,
-        "domain": list(group.shape),
-        "axes": list(group.axes),
-        "blocks": group.blocks,
-        "ops": _origins(nodes),
-        "computes": [_primitive(node) for node in nodes],
-        "reads": _reads(nodes, group),
-        "writes": [_written(node, layout) for node in stored],
-    }
+class _Describer:
+    def __init__(self, program: Program, fusion: Fusion, layout: Layout) -> None:
+        self.program, self.fusion, self.layout = program, fusion, layout
+        self.ops: dict[str, int] = {}
+        self.reasons: dict[str, int] = {}
+        self.arrays: list[Sequence[Any]] = []
+        self.array_of: dict[Node, int] = {}
 
+    def run(self, schedule: Schedule, outputs: Mapping[Group, Sequence[Node]], owners: Sequence[Group]) -> Json:
+        numbers = {group: number for number, group in enumerate(schedule.steps)}
+        return {
+            "steps": [self._step(group, outputs[group]) for group in schedule.steps],
+            "launches": [numbers[group] for group in owners],
+            "unfused": self._unfused(),
+            "ops": list(self.ops),
+            "reasons": list(self.reasons),
+            "arrays": self.arrays,
+        }
 
-def _origins(nodes: Iterable[Node]) -> list[str]:
-    return list(dict.fromkeys(node.origin for node in nodes if node.origin))
+    def _step(self, group: Group, stored: Sequence[Node]) -> Sequence[Any]:
+        nodes = group.nodes
+        ops = dict.fromkeys([node.origin for node in nodes])
+        computes = " ".join([node.attr if node.op == "map" else node.attr[0] for node in nodes])
+        reads = [self._array(base) for base in dict.fromkeys(self._bases(nodes, group))]
+        writes = [self._array(node) for node in stored]
+        numbers = [self._op(name) for name in ops if name]
+        return [group.form, group.shape, group.axes, group.blocks, numbers, computes, reads, writes]
 
+    @staticmethod
+    def _bases(nodes: Iterable[Node], group: Group) -> list[Node]:
+        """The arrays that a group reads. Scalar constants are part of its kernel's call."""
+        levels = group.levels
+        args = [arg.args[0] if arg.op == "view" else arg for node in nodes for arg in node.args]
+        outside = [base for base in args if base not in levels and base.op != "iota"]
+        return [base for base in outside if base.size != 1 or base.op != "const"]
 
-def _primitive(node: Node) -> str:
-    return str(node.attr if node.op == "map" else node.attr[0])
+    def _op(self, name: str) -> int:
+        return self.ops.setdefault(name, len(self.ops))
 
+    def _array(self, node: Node) -> int:
+        number = self.array_of.get(node)
+        if number is None:
+            number = self.array_of[node] = len(self.arrays)
+            space, where = self._place(node)
+            over = self.layout.overwritten.get(node)
+            taken = self._op(over.origin) if over is not None else -1
+            self.arrays.append([self._op(node.origin), node.dtype.name, node.shape, space, where, taken])
+        return number
 
-def _reads(nodes: Iterable[Node], group: Group) -> list[list[Any]]:
-    """[kind, name, dtype, shape] of each array that the group reads. Scalar constants are part of its kernel's call."""
-    found: dict[Node, None] = {}
-    for node in nodes:
-        for arg in node.args:
-            base = arg.args[0] if arg.op == "view" else arg
-            if base not in group.levels and base.op != "iota" and not (base.op == "const" and base.size == 1):
-                found[base] = None
-    return [[*_source(base), base.dtype.name, list(base.shape)] for base in found]
+    def _place(self, node: Node) -> tuple[str, Any]:
+        if node.op == "input":
+            return str(node.attr[0]), node.attr[1]
+        if node.op == "const":
+            return "constant", node.attr
+        place = self.layout.places[node]
+        return place.space.name.lower(), place.offset if place.space is Space.ARENA else place.index
 
-
-def _source(base: Node) -> tuple[str, str]:
-    if base.op == "input":
-        kind, which = base.attr
-        return str(kind), str(which)
-    return ("constant", "") if base.op == "const" else ("result", base.origin)
-
-
-def _written(node: Node, layout: Layout) -> list[Any]:
-    """[space, number or offset, dtype, shape, the operation whose memory it takes over or ""]."""
-    place = layout.places[node]
-    over = layout.overwritten.get(node)
-    where = place.offset if place.space is Space.ARENA else place.index
-    return [place.space.name.lower(), where, node.dtype.name, list(node.shape), over.origin if over is not None else ""]
-
-
-def _unfused(program: Program, fusion: Fusion) -> list[list[str]]:
-    """The refused edges whose ends did not come together in another way."""
-    nodes, group_of = program.nodes, fusion.group_of
-    found: dict[tuple[str, str, str], None] = {}
-    for (producer, consumer), why in fusion.refusals.items():
-        first, second = nodes[producer], nodes[consumer]
-        if group_of.get(first) is not group_of.get(second):
-            found[first.origin, second.origin, why] = None
-    return [list(edge) for edge in found]
+    def _unfused(self) -> list[Sequence[int]]:
+        """The refused edges whose ends did not come together in another way."""
+        nodes, group_of = self.program.nodes, self.fusion.group_of
+        found: dict[tuple[int, int, int], None] = {}
+        for (producer, consumer), why in self.fusion.refusals.items():
+            first, second = nodes[producer], nodes[consumer]
+            if group_of.get(first) is not group_of.get(second):
+                reason = self.reasons.setdefault(why, len(self.reasons))
+                found[self._op(first.origin), self._op(second.origin), reason] = None
+        return list(found)
 
 
 # -- the reader's side -------------------------------------------------------------------------------------------------
@@ -110,11 +119,9 @@ def _unfused(program: Program, fusion: Fusion) -> list[list[str]]:
 
 def named_operations(plan: Plan) -> list[str]:
     """The operations that messages about the plan and its explanation name."""
-    explanation: Any = plan.explanation
+    explained: Any = plan.explanation.get("ops", ())
     tensors = (spec.name.partition(":")[0] for spec in (*plan.feeds, *plan.fetches, *plan.variables))
-    computed = (name for step in explanation.get("steps", ()) for name in step["ops"])
-    unfused = (name for edge in explanation.get("unfused", ()) for name in edge[:2])
-    return list(dict.fromkeys([*tensors, *computed, *unfused, *(site.op for site in plan.errors)]))
+    return list(dict.fromkeys([*tensors, *filter(None, explained), *(site.op for site in plan.errors)]))
 
 
 def format_explanation(plan: Plan, lines: Mapping[str, str] | None = None, source: bool = False) -> str:
@@ -163,16 +170,24 @@ class _Text:
             result.append("  " + self._launch(index))
         return result
 
-    def _step(self, number: int, step: Json) -> list[str]:
-        domain = "×".join(map(str, step["domain"])) or "a scalar"
-        reduced = f", reduces {_axes(step['axes'])}" if step["axes"] else ""
-        blocks = f" in {step['blocks']} blocks" if step["blocks"] else ""
-        result = [f"step {number}: {_FORMS[step['form']]} over {domain}{reduced}{blocks}"]
-        result += [f"  op       {name}{self._at(name)}" for name in step["ops"]]
-        result.append(f"  computes {' '.join(step['computes'])}")
-        result += [f"  reads    {self._read(*read)}" for read in step["reads"]]
-        result += [f"  writes   {self._write(*write)}" for write in step["writes"]]
+    def _step(self, number: int, step: Sequence[Any]) -> list[str]:
+        form, domain, axes, blocks, ops, computes, reads, writes = step
+        size = "×".join(map(str, domain)) or "a scalar"
+        reduced = f", reduces {_axes(axes)}" if axes else ""
+        split = f" in {blocks} blocks" if blocks else ""
+        result = [f"step {number}: {_FORMS[form]} over {size}{reduced}{split}"]
+        result += [f"  op       {self._op(op)}{self._at(self._op(op))}" for op in ops]
+        result.append(f"  computes {computes}")
+        result += [f"  reads    {self._read(*self._array(array))}" for array in reads]
+        result += [f"  writes   {self._write(*self._array(array))}" for array in writes]
         return result
+
+    def _op(self, number: int) -> str:
+        return str(self.explanation["ops"][number])
+
+    def _array(self, number: int) -> Sequence[Any]:
+        array: Sequence[Any] = self.explanation["arrays"][number]
+        return array
 
     def _launch(self, index: int) -> str:
         entry = self.plan.entries[index]
@@ -186,25 +201,29 @@ class _Text:
             f"{_bytes(int(entry[Column.BYTES]))}{guard}"
         )
 
-    def _read(self, kind: str, name: str, dtype: str, shape: Sequence[int]) -> str:
-        what = {"feed": f"feed {self._feed_name(name)}", "result": f"the result of {name}"}.get(kind, f"{kind} {name}")
-        return f"{what.rstrip()} {_sized(dtype, shape)}"
+    def _read(self, op: int, dtype: str, shape: Sequence[int], space: str, where: Any, _: int) -> str:
+        if space == "feed":
+            what = f"feed {self.plan.feeds[where].name}"
+        elif space == "variable" and isinstance(where, str):
+            what = f"variable {where}"
+        else:
+            what = f"the constant {self._op(op)}" if space == "constant" else f"the result of {self._op(op)}"
+        return f"{what} {_sized(dtype, shape)}"
 
-    def _feed_name(self, number: str) -> str:
-        return self.plan.feeds[int(number)].name if number.isdigit() else number
-
-    def _write(self, space: str, where: int, dtype: str, shape: Sequence[int], over: str) -> str:
+    def _write(self, op: int, dtype: str, shape: Sequence[int], space: str, where: int, over: int) -> str:
         if space == "fetch":
             place = f"fetch {self.plan.fetches[where].name}"
         elif space == "variable":
             place = f"variable {self.plan.variables[where].name}, in place:"
         else:
-            place = f"arena at {where}" + (f", over {over}:" if over else "")
+            place = f"arena at {where}" + (f", over {self._op(over)}:" if over >= 0 else "")
         return f"{place} {_sized(dtype, shape)}"
 
     def unfused(self) -> list[str]:
-        edges = self.explanation.get("unfused", ())
-        return ["not fused:", *(f"  {first} → {second}: {why}" for first, second, why in edges)] if edges else []
+        """The edges between two kernels, with the reasons."""
+        edges, reasons = self.explanation.get("unfused", ()), self.explanation.get("reasons", ())
+        lines = [f"  {self._op(first)} → {self._op(second)}: {reasons[why]}" for first, second, why in edges]
+        return ["not fused:", *lines] if lines else []
 
     def _at(self, name: str) -> str:
         line = self.lines.get(name, "")

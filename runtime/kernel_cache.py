@@ -23,11 +23,14 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
+from flowc.framework.source import user_line
+
 _MAGIC = b"flowcblb"
 _VERSION = 1
 _HEADER = struct.Struct("<8sIxxxxQ32s")  # magic, version, payload length, digest
 _KEY = re.compile(r"[0-9a-f]{64}\Z")
 _TEMPORARY = ".tmp-"
+_REMEDY = "set FLOWC_CACHE_DIR to a folder of your own"
 
 
 class CacheWarning(UserWarning):
@@ -96,7 +99,7 @@ class BlobStore:
         try:
             _write_atomically(path, _pack(key, payload))
         except OSError as error:
-            self._turn_off(f"cannot write {path}: {error.strerror or error}")
+            self._turn_off(f"cannot write {path}: {error.strerror or error}; {_REMEDY}")
 
     def info(self) -> CacheInfo:
         """Folder, number of entries and their size. Makes no folder."""
@@ -139,10 +142,10 @@ class BlobStore:
 
     def _prepare(self) -> None:
         try:
-            self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self.folder.mkdir(mode=0o700, exist_ok=True)
+            for folder in (self.root, self.folder):
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
-            self._turn_off(f"cannot make {self.folder}: {error.strerror or error}")
+            self._turn_off(f"cannot make {folder}: {error.strerror or error}; {_REMEDY}")
             return
         problem = _problem_with(self.root, self.folder)
         if problem is not None:
@@ -166,9 +169,7 @@ def _problem_with(*folders: Path) -> str | None:
         if not stat.S_ISDIR(status.st_mode):
             return f"{folder} is not a folder"
         if status.st_uid != os.geteuid():
-            return (
-                f"{folder} belongs to another user (uid {status.st_uid}); set FLOWC_CACHE_DIR to a folder of your own"
-            )
+            return f"{folder} belongs to another user (uid {status.st_uid}); {_REMEDY}"
         if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
             return f"{folder} can be written by other users, and its files are executed; run: chmod go-w {folder}"
     return None
@@ -227,9 +228,18 @@ def _unpack(key: str, content: bytes) -> bytes:
 
 
 def _warn(message: str) -> None:
-    warnings.warn(message, CacheWarning, stacklevel=3)
+    """Once a message: the stores of kernels and of plans may share a problem."""
+    if message in _told:
+        return
+    _told.add(message)
+    line = user_line()
+    if line is None:
+        warnings.warn(message, CacheWarning, stacklevel=3)
+    else:
+        warnings.warn_explicit(message, CacheWarning, line.filename, line.lineno)
 
 
+_told: set[str] = set()
 _stores: dict[Path, BlobStore] = {}
 
 

@@ -23,7 +23,7 @@ from flowc.codegen.cpu.target import host_target, package_version
 from flowc.codegen.feed_spec import FeedSpec, NeedsFeedValues
 from flowc.codegen.plan import Plan
 from flowc.codegen.prune import needed_ops
-from flowc.framework.debug import debug_level
+from flowc.framework.debug import debug_level, say
 from flowc.framework.dtypes import DType
 from flowc.framework.errors import DataLossError
 from flowc.framework.graph import Graph, Operation, Tensor
@@ -49,6 +49,8 @@ def plan_for(graph: Graph, fetches: Sequence[Tensor], targets: Sequence[Operatio
     key = _key_or_none(fetches, targets, feeds)
     found = None if key is None or debug_level() >= _PRINTS_PASSES else lookup(key, feeds)
     if found is not None:
+        if debug_level() >= 1:
+            say("the plan was made by another process, and is on disk")
         return found
     from flowc.codegen.pipeline import compile_plan
 

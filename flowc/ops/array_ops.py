@@ -14,6 +14,7 @@ from flowc.framework.registry import ShapeContext, apply, define, gradient, not_
 from flowc.framework.scopes import op_scope
 from flowc.framework.shape_rules import UNKNOWN, Shapes
 from flowc.framework.shapes import TensorShape, broadcast_shapes, unknown_shape
+from flowc.framework.source import at_user_line
 
 __all__ = [
     "broadcast_to",
@@ -283,6 +284,8 @@ def broadcast_to(input: Any, shape: Any, name: str | None = None) -> Tensor:
 def _axes_vectors(ctx: ShapeContext) -> Shapes:
     from flowc.framework.constant_value import values_from_shapes
 
+    if not all(s.is_fully_defined() for s in ctx.shapes):  # whether an axis of 1 was repeated is not known yet
+        return [TensorShape((None,)), TensorShape((None,))]
     known = values_from_shapes("BroadcastGradientAxes", ctx.attrs, [s.tuple for s in ctx.shapes]) or ()
     return [TensorShape((None if axes is None else len(axes),)) for axes in known]
 
@@ -340,12 +343,14 @@ define(
 def cast(x: Any, dtype: Any, name: str | None = None) -> Tensor:
     """`x` converted to `dtype`, as C does it: floats are truncated to ints, anything but zero is True.
 
-    `x` itself if it has that type already.
+    `x` itself if it has that type already. Raises TypeError to or from strings and the quantised types.
     """
     tensor = convert_to_tensor(x, name="x")
     target, source = as_dtype(dtype).base_dtype, tensor.dtype.base_dtype
     if source is target:
         return tensor
+    if target not in NUMERIC | BOOL:
+        raise TypeError(f"Cannot cast {source.name} to {target.name}: only numbers and bools are cast.{at_user_line()}")
     result: Tensor = apply("Cast", [tensor], {"SrcT": source, "DstT": target}, name)
     return result
 

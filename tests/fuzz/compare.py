@@ -93,13 +93,14 @@ class Reference:
         push = self._rng.uniform(0.5, 1, y.shape) * self._rng.choice((-1.0, 1.0), y.shape)
         with np.errstate(all="ignore"):
             noisy = np.asarray(y + push * np.where(np.isfinite(step), step, 0), y.dtype)
-            return np.where(_order_matters(op, inputs), np.asarray(np.nan, y.dtype), noisy)
+            unclear = _order_matters(op, inputs) | _overflows_in_float16(inputs, y)
+            return np.where(unclear, np.asarray(np.nan, y.dtype), noisy)
 
 
 def _magnitude(op: Operation, inputs: list[Array], y: Array) -> Array:
     """What the rounding of a result is relative to: itself, or larger terms that it comes from."""
     if op._type in FROM_LOGITS and inputs[0].size:
-        extent = 1 + float(np.max(np.abs(inputs[0])))
+        extent = 1 + float(np.max(np.abs(inputs[0]), where=np.isfinite(inputs[0]), initial=0))
         return np.asarray(extent * (np.abs(y) if op._type == "Softmax" else np.abs(y) + 1))
     if op._type not in SUMS:
         composed = "Apply" in op._type or (y.dtype.kind == "c" and op._type not in ARITHMETIC)
@@ -116,6 +117,13 @@ def _order_matters(op: Operation, inputs: list[Array]) -> Array | bool:
     size, dtype = np.abs(inputs[0]), as_dtype(np.abs(inputs[0]).dtype)
     greatest, least = (evaluate("Prod", op._attrs, [dtype], [f(size, 1), inputs[1]])[0] for f in (np.fmax, np.fmin))
     return np.asarray(np.isinf(greatest) & (least < np.finfo(least.dtype).tiny))
+
+
+def _overflows_in_float16(inputs: list[Array], y: Array) -> Array | bool:
+    """Where a finite float16 computation leaves the type's range, which kernels need not see: they compute in float32."""
+    if y.dtype != np.float16 or any(x.dtype == np.float16 and np.isinf(x).any() for x in inputs):
+        return False
+    return np.isinf(y)
 
 
 def _refuse_undefined(op: Operation, inputs: list[Array], outputs: list[Array]) -> list[Array]:
