@@ -147,7 +147,20 @@ class Program:
                 shape = np.broadcast_shapes(shape, arg.shape)
         if dtype is None:
             dtype = bool_ if primitive in COMPARISONS else args[-1].dtype
+        if len(args) > 1:
+            args = self._without_fills(args, shape)
         return self._simplified(primitive, args, dtype, shape)
+
+    def _without_fills(self, args: tuple[Node, ...], shape: Shape) -> tuple[Node, ...]:
+        """The arguments, with a repeated constant as the constant itself where another argument gives the shape."""
+        fills = [arg.op == "view" and arg.args[0].op == "const" and arg.args[0].size == 1 for arg in args]
+        if not any(fills) or not any(arg.shape == shape for arg, fill in zip(args, fills, strict=True) if not fill):
+            return args
+        return tuple(self._scalar_of(arg) if fill else arg for arg, fill in zip(args, fills, strict=True))
+
+    def _scalar_of(self, fill: Node) -> Node:
+        base = fill.args[0]
+        return base if not base.shape else self.const(self.constants[base.attr].reshape(()), base.dtype)
 
     def _simplified(self, primitive: str, args: tuple[Node, ...], dtype: DType, shape: Shape) -> Node:
         """The algebra that is exact in IEEE arithmetic: x·1, x/1, x-0, -(-x), casts to the same type, x·x for x²."""
@@ -160,18 +173,19 @@ class Program:
             return first.args[0]
         if primitive == "square":
             return self._make("map", dtype, shape, (first, first), "mul")
-        if len(args) == 2 and args[1].op == "const" and args[1].size == 1 and first.shape == shape:
-            simple = self._with_scalar(primitive, first, self.constants[args[1].attr].reshape(-1)[0], dtype, args[1])
+        if len(args) == 2:
+            simple = self._with_scalar(primitive, first, args[1], dtype, shape)
+            if simple is None and primitive == "mul":
+                simple = self._with_scalar(primitive, args[1], first, dtype, shape)
             if simple is not None:
                 return simple
-        if primitive == "mul" and self._is_one(first) and args[1].shape == shape:
-            return args[1]
         return self._make("map", dtype, shape, args, primitive)
 
-    def _is_one(self, x: Node) -> bool:
-        return x.op == "const" and x.size == 1 and bool(self.constants[x.attr].reshape(-1)[0] == 1)
-
-    def _with_scalar(self, primitive: str, x: Node, value: Any, dtype: DType, scalar: Node) -> Node | None:
+    def _with_scalar(self, primitive: str, x: Node, scalar: Node, dtype: DType, shape: Shape) -> Node | None:
+        """What is simpler than `primitive` of `x` and a constant, if anything is."""
+        if scalar.op != "const" or scalar.size != 1 or x.shape != shape:
+            return None
+        value = self.constants[scalar.attr].reshape(-1)[0]
         if (primitive in ("mul", "div") and value == 1) or (primitive == "pow" and value == 1):
             return x
         if primitive == "sub" and value == 0 and not np.signbit(np.real(value)):
