@@ -132,6 +132,24 @@ def format_explanation(plan: Plan, lines: Mapping[str, str] | None = None, sourc
     return "\n".join(_Text(plan, lines or {}).all(source))
 
 
+def format_memory(plan: Plan, lines: Mapping[str, str], most: int = 5) -> str:
+    """What memory a run takes: the arena, and the `most` largest arrays with the lines that made them."""
+    explained: Any = plan.explanation
+    arrays = [(spec.name.partition(":")[0], spec.dtype, spec.shape, "fetched") for spec in plan.fetches]
+    arrays += [(spec.name, spec.dtype, spec.shape, "a variable") for spec in plan.variables]
+    arrays += [
+        (explained["ops"][op], dtype, tuple(shape), "in the arena")
+        for op, dtype, shape, space, *_ in explained.get("arrays", ())
+        if space == "arena"
+    ]
+    arrays.sort(key=lambda array: prod(array[2]) * _ITEM_SIZES.get(array[1], 8), reverse=True)
+    rows = [f"an arena of {_bytes(plan.arena_size)} for temporaries; the largest arrays:"]
+    for name, dtype, shape, where in arrays[:most]:
+        line = lines.get(name, "")
+        rows.append(f"  {name} {_sized(dtype, shape)}, {where}" + (f"  ({line})" if line else ""))
+    return "\n".join(rows)
+
+
 class _Text:
     def __init__(self, plan: Plan, lines: Mapping[str, str]) -> None:
         self.plan, self.lines = plan, lines
@@ -268,11 +286,11 @@ def _count(number: int, noun: str, plural: str = "") -> str:
 
 
 def _bytes(number: float) -> str:
-    for unit in ("bytes", "KB", "MB"):
+    for unit in ("bytes", "KB", "MB", "GB"):
         if number < 1000:
             return f"{number:.4g} {unit}"
         number /= 1000
-    return f"{number:.4g} GB"
+    return f"{number:.4g} TB"
 
 
 def _indented(lines: Iterable[str]) -> list[str]:

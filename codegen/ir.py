@@ -22,7 +22,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from flowc.framework.dtypes import DType, as_dtype, bool_, float16, float32, int64
+from flowc.framework.dtypes import DType, as_dtype, bool_, float16, float32, int64, string
+from flowc.framework.errors import InvalidArgumentError, UnimplementedError
 
 Shape = tuple[int, ...]
 Array = np.ndarray[Any, Any]
@@ -64,6 +65,14 @@ def access(node: Node) -> tuple[Node, int, tuple[int, ...]]:
         offset, strides = node.attr
         return node.args[0], offset, strides
     return node, 0, row_major(node.shape)
+
+
+def _is_within(size: int, shape: Shape, offset: int, strides: Sequence[int]) -> bool:
+    """Whether all elements of a strided array lie in memory of `size` elements."""
+    if 0 in shape:
+        return True
+    ends = [(count - 1) * stride for count, stride in zip(shape, strides, strict=True)]
+    return offset + sum(min(0, end) for end in ends) >= 0 and offset + sum(max(0, end) for end in ends) < size
 
 
 def broadcast_access(node: Node, shape: Shape) -> tuple[Node, int, tuple[int, ...]]:
@@ -216,12 +225,21 @@ class Program:
     # -- views ---------------------------------------------------------------------------------------------------------
 
     def view(self, x: Node, shape: Shape, offset: int, strides: tuple[int, ...]) -> Node:
-        """The strided array over the memory of `x`'s base; the base itself where it is all of it, in order."""
+        """The strided array over the memory of `x`'s base; the base itself where it is all of it, in order.
+
+        Raises InvalidArgumentError if it would reach outside that memory: no kernel can, whatever a lowering did.
+        """
         if x.op == "iota":
             return self.view(self.map("copy", x), shape, offset, strides)
         base, _, _ = access(x)
+        if not _is_within(base.size, shape, offset, strides):
+            raise InvalidArgumentError(
+                None, None, f"The part of shape {list(shape)} reaches outside the tensor of shape {list(x.shape)}"
+            )
         if shape == base.shape and offset == 0 and is_dense(shape, strides):
             return base
+        if x.dtype is string:
+            raise UnimplementedError(None, None, "There is no kernel for parts or other shapes of a tensor of strings")
         strides = tuple(0 if size == 1 else stride for size, stride in zip(shape, strides, strict=True))
         return self._make("view", x.dtype, shape, (base,), (offset, strides))
 
@@ -230,6 +248,8 @@ class Program:
         shape = tuple(shape)
         if shape == x.shape:
             return x
+        if prod(shape) != x.size:
+            raise InvalidArgumentError(None, None, f"Cannot reshape a tensor of shape {list(x.shape)} to {list(shape)}")
         _, offset, strides = access(x)
         new = reshaped_strides(x.shape, strides, shape)
         if new is None:

@@ -20,12 +20,14 @@ from flowc.codegen.lower.registry import OUTPUT, LoweredOp, UnknownValue, change
 from flowc.codegen.prune import needed_ops
 from flowc.framework import registry
 from flowc.framework.constant_value import values_from_shapes
-from flowc.framework.errors import InvalidArgumentError, OpError, UnimplementedError
+from flowc.framework.dtypes import string
+from flowc.framework.errors import InvalidArgumentError, OpError, ResourceExhaustedError, UnimplementedError
 from flowc.framework.graph import Operation, Tensor
 from flowc.framework.shapes import TensorShape
 
 FOLD_LIMIT: Final = 1024  # elements up to which integers, which may be shapes, are computed while compiling
 SHAPE_FEED_LIMIT: Final = 1024
+MOST_ELEMENTS: Final = 1 << 47  # what a process can address: sizes in bytes stay far within an int64
 
 
 def specialise(fetches: Sequence[Tensor], targets: Sequence[Operation], feeds: Sequence[FeedSpec]) -> Program:
@@ -88,6 +90,8 @@ class _Specialiser:
         values = [self.values.get(t) for t in op._inputs]
         shapes = self._output_shapes(op, values)
         for tensor, shape in zip(op._outputs, shapes, strict=True):
+            if prod(shape) > MOST_ELEMENTS:
+                self._too_large(tensor, shape)
             self.shapes.setdefault(tensor, shape)
         if self._fold(op, shapes, values):
             return
@@ -95,7 +99,7 @@ class _Specialiser:
 
     def _output_shapes(self, op: Operation, values: Sequence[Array | None]) -> list[Shape]:
         static = [t._shape.tuple for t in op._outputs]
-        if all(s is not None and None not in s for s in static):
+        if all(s is not None and None not in s for s in static) and _fits_already(op):
             return [tuple(d for d in s or () if d is not None) for s in static]
         definition = registry.lookup(op._type)
         if definition is None:
@@ -183,6 +187,11 @@ class _Specialiser:
         variables = [self.variables.current(t) for t in op._inputs[:changed]]
         return variables + [self._argument(op, t) for t in op._inputs[changed:]]
 
+    def _too_large(self, tensor: Tensor, shape: Shape) -> NoReturn:
+        op = tensor._op
+        message = f"{tensor.name!r} would have the shape {list(shape)}: {prod(shape):,} elements are more than fit."
+        raise ResourceExhaustedError(op.node_def, op, message)
+
     def _no_fixed_shape(self, tensor: Tensor) -> NoReturn:
         op = tensor._op
         message = f"{tensor.name!r} has no fixed shape ({tensor._shape}), which flowc cannot compile yet."
@@ -255,6 +264,14 @@ _SPECIAL: Final[dict[str, Callable[[_Specialiser, Operation], None]]] = {
 }
 
 
+def _fits_already(op: Operation) -> bool:
+    """Whether the shape rule saw all it needs when the operation was made: all shapes, and the values of what may be
+    sizes or axes. Then a run has nothing to add."""
+    return all(
+        t._shape.is_fully_defined() and (t._op._type == "Const" or not t._dtype._base.is_integer) for t in op._inputs
+    )
+
+
 def _worth_folding(op: Operation, shapes: Sequence[Shape], values: Sequence[Array | None]) -> bool:
     """Whether the result may be stored as a constant: if it is no larger than what it comes from, or may be a shape.
 
@@ -311,6 +328,9 @@ class _VariableStates:
         shape = variable._outputs[0]._shape
         if not shape.is_fully_defined():
             message = f"Variable {variable._name!r} has no fixed shape ({shape}), which flowc cannot compile yet."
+            raise UnimplementedError(variable.node_def, variable, message)
+        if variable._outputs[0]._dtype._base is string:
+            message = f"Variable {variable._name!r} holds strings, which flowc keeps in constants and feeds only."
             raise UnimplementedError(variable.node_def, variable, message)
         sizes = tuple(d for d in shape.tuple or () if d is not None)
         return self.program.variable(variable._name, variable._outputs[0]._dtype._base, sizes)

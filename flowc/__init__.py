@@ -7,16 +7,18 @@
     with tf.Session() as sess:
         print(sess.run(y, {x: [[1, 2, 3]]}))
 
-This module is the public namespace, and the only one that sees the frontend, the compiler and the runtime together. What
-belongs to the runtime is imported when it is first used, so that building a graph stays cheap.
+This module is the public namespace, and the only one that sees the frontend, the compiler and the runtime together.
+What belongs to the runtime is imported when it is first used, so that building a graph stays cheap.
 """
 
 from typing import TYPE_CHECKING, Any
 
 from flowc import nn, train
+from flowc.autodiff import *
 from flowc.framework import errors
 from flowc.framework.config import ConfigProto
 from flowc.framework.convert import convert_to_tensor, register_tensor_conversion_function
+from flowc.framework.default_graph import get_default_graph, reset_default_graph
 from flowc.framework.dtypes import (
     DType,
     as_dtype,
@@ -39,10 +41,10 @@ from flowc.framework.dtypes import (
 )
 from flowc.framework.dtypes import bool_ as bool  # noqa: A004  # the API's name
 from flowc.framework.errors import OpError
-from flowc.framework.gradients import *
 from flowc.framework.graph import Graph, Operation, Tensor
 from flowc.framework.indexed_slices import *
-from flowc.framework.registry import GraphDef, NodeDef, NoGradient, RegisterGradient, RegisterShape
+from flowc.framework.node_def import GraphDef, NodeDef
+from flowc.framework.registry import NoGradient, RegisterGradient, RegisterShape
 from flowc.framework.scopes import (
     GraphKeys,
     add_to_collection,
@@ -55,15 +57,17 @@ from flowc.framework.scopes import (
     set_random_seed,
 )
 from flowc.framework.shapes import Dimension, TensorShape
-from flowc.framework.stacks import get_default_graph, get_default_session, reset_default_graph
+from flowc.framework.stacks import get_default_session
 from flowc.ops import operators as _operators  # gives tensors their operators
 from flowc.ops.arithmetic_ops import *
 from flowc.ops.array_ops import *
+from flowc.ops.broadcasting_ops import *
 from flowc.ops.clip_ops import *
 from flowc.ops.complex_ops import *
 from flowc.ops.constant_ops import *
 from flowc.ops.control_flow_ops import *
 from flowc.ops.indexing import *
+from flowc.ops.joining_ops import *
 from flowc.ops.logic_ops import *
 from flowc.ops.math_ops import *
 from flowc.ops.matmul_ops import *

@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
+from flowc.framework.default_graph import get_default_graph, graph_of
 from flowc.framework.dtypes import DType, as_dtype, float32
 from flowc.framework.graph import Graph, Tensor
-from flowc.framework.op_inputs import get_graph
 from flowc.framework.shapes import TensorShape, as_shape
-from flowc.framework.stacks import get_default_graph
+from flowc.framework.source import made_at
 from flowc.ops import constant_ops, random_ops
 from flowc.variables import Variable
 
@@ -203,7 +203,7 @@ def variable_op_scope(
     """
     if name is None and default_name is None:
         raise ValueError("At least one of name and default_name must be given.")
-    graph = get_graph(values)
+    graph = graph_of(values)
     with graph.as_default():
         if name is None and get_variable_scope().reuse:
             raise ValueError("Variables of an op can only be reused by the name that they were made with: give a name.")
@@ -261,10 +261,9 @@ def get_variable(
 
 def _shared(variable: Variable, name: str, reuse: bool, dtype: DType, shape: TensorShape) -> Variable:
     if not reuse:
-        line = variable.op.source_line()
-        made = f", made at {line}" if line else ""
         raise ValueError(
-            f"Over-sharing: variable {name!r} already exists{made}. Did you mean to set reuse=True in the scope?"
+            f"Over-sharing: variable {name!r} already exists. Did you mean to set reuse=True in the scope?"
+            + made_at(variable.op)
         )
     if not shape.is_compatible_with(variable.get_shape()):
         raise ValueError(f"Shared variable {name!r} has shape {variable.get_shape()}, not {shape}.")

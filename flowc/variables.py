@@ -6,13 +6,13 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
 from flowc.framework.convert import convert_to_tensor, register_tensor_conversion_function
+from flowc.framework.default_graph import get_default_graph
 from flowc.framework.dtypes import DType
 from flowc.framework.graph import Graph, Operation, Tensor
 from flowc.framework.indexed_slices import IndexedSlices
 from flowc.framework.overloads import Overloads
 from flowc.framework.scopes import GraphKeys, add_to_collection, get_collection, op_scope
 from flowc.framework.shapes import TensorShape
-from flowc.framework.stacks import get_default_graph
 from flowc.ops import array_ops, control_flow_ops, state_ops
 
 __all__ = [
@@ -25,7 +25,7 @@ __all__ = [
 ]
 
 
-class Variable(Overloads):
+class Variable(Overloads[Tensor]):
     """A tensor that keeps its value between runs of a session, and that assignments change.
 
     It must be initialised before it is read: run `initializer`, or `initialize_all_variables()` for all of them. Used
@@ -61,22 +61,23 @@ class Variable(Overloads):
             raise ValueError("initial_value must be specified.")
         # The initializer stands alone: it must not wait for what happens to be in force where the variable is made.
         with get_default_graph().control_dependencies(None), op_scope([initial_value], name, "Variable") as scope:
-            if callable(initial_value):
-                initial_value = initial_value()
-            self._initial_value = convert_to_tensor(initial_value, name="initial_value")
-            shape = self._initial_value.get_shape() if validate_shape else TensorShape(None)
-            if validate_shape and not shape.is_fully_defined():
-                raise ValueError(f"initial_value must have a shape specified: {self._initial_value}")
-            self._ref = state_ops.variable_op(shape, self._initial_value.dtype, name=scope)
-            with self.graph.device(self._ref.device):
-                assigned = state_ops.assign(self._ref, self._initial_value, validate_shape, name="Assign")
-                self._read: Tensor = array_ops.identity(self._ref, name="read")
-        self._initializer = assigned.op
+            given = initial_value() if callable(initial_value) else initial_value
+            self._initial_value = convert_to_tensor(given, name="initial_value")
+            self._make_operations(scope, validate_shape)
         keys = [GraphKeys.VARIABLES] if collections is None else list(collections)
         if trainable and GraphKeys.TRAINABLE_VARIABLES not in keys:
             keys.append(GraphKeys.TRAINABLE_VARIABLES)
         for key in keys:
             add_to_collection(key, self)
+
+    def _make_operations(self, scope: str, validate_shape: bool) -> None:
+        shape = self._initial_value.get_shape() if validate_shape else TensorShape(None)
+        if validate_shape and not shape.is_fully_defined():
+            raise ValueError(f"initial_value must have a shape specified: {self._initial_value}")
+        self._ref = state_ops.variable_op(shape, self._initial_value.dtype, name=scope)
+        with self.graph.device(self._ref.device):
+            self._initializer = state_ops.assign(self._ref, self._initial_value, validate_shape, name="Assign").op
+            self._read = array_ops.identity(self._ref, name="read")
 
     # -- what it is ----------------------------------------------------------------------------------------------------
 
@@ -132,8 +133,7 @@ class Variable(Overloads):
     def initialized_value(self) -> Tensor:
         """The value after the initializer has run: what to compute another variable's initial value from."""
         with self.graph.control_dependencies(None), self.graph.control_dependencies([self._initializer]):
-            result: Tensor = array_ops.identity(self._ref)
-        return result
+            return array_ops.identity(self._ref)
 
     def eval(self, session: Any = None) -> Any:
         """The value, in `session` or the default session, as an array."""
@@ -197,8 +197,7 @@ def trainable_variables() -> list[Variable]:
 
 def initialize_variables(var_list: Iterable[Variable], name: str = "init") -> Operation:
     """An operation that runs the initializers of all of `var_list`, in no given order."""
-    op: Operation = control_flow_ops.group(*[variable.initializer for variable in var_list], name=name)
-    return op
+    return control_flow_ops.group(*[variable.initializer for variable in var_list], name=name)
 
 
 def initialize_all_variables() -> Operation:

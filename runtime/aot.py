@@ -20,10 +20,11 @@ from flowc.codegen.explain import named_operations
 from flowc.codegen.feed_spec import FeedSpec, NeedsFeedValues
 from flowc.codegen.plan import Plan
 from flowc.framework.config import ConfigProto
+from flowc.framework.default_graph import get_default_graph
 from flowc.framework.errors import FailedPreconditionError
 from flowc.framework.graph import Graph, Tensor
 from flowc.framework.shapes import TensorShape
-from flowc.framework.stacks import get_default_graph, get_default_session
+from flowc.framework.stacks import get_default_session
 from flowc.runtime import instruction_sets
 from flowc.runtime.compiled_plan import CompiledPlan, content_name, native_functions
 from flowc.runtime.feeds import FeedKeys, as_fed

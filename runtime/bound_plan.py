@@ -34,7 +34,10 @@ class BoundPlan:
     def __init__(self, plan: Plan, addresses: Sequence[int], store: VariableStore, graph: Graph) -> None:
         self.plan, self._store, self._graph = plan, store, graph
         self._prepare()
-        self.executable = Executable(plan, addresses, store)
+        try:
+            self.executable = Executable(plan, addresses, store)
+        except MemoryError as error:
+            raise run_errors.out_of_memory(graph, plan, error) from None
 
     def run(self, arrays: Sequence[Array]) -> Results:
         """The fetched values. Raises the public errors; variables are then as they were."""
@@ -43,6 +46,8 @@ class BoundPlan:
             results = self.executable.call(*arrays)
         except KernelFault as fault:
             raise run_errors.of_fault(self._graph, fault) from None
+        except MemoryError as error:
+            raise run_errors.out_of_memory(self._graph, self.plan, error) from None
         return self._done(results)
 
     def run_timed(self, arrays: Sequence[Array]) -> tuple[Results, npt.NDArray[np.int64]]:
@@ -52,6 +57,8 @@ class BoundPlan:
             results, times = self.executable.run_timed(arrays)
         except KernelFault as fault:
             raise run_errors.of_fault(self._graph, fault) from None
+        except MemoryError as error:
+            raise run_errors.out_of_memory(self._graph, self.plan, error) from None
         return self._done(results), times
 
     def fast_run(self, fetches: Fetches) -> FastRun:

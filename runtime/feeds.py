@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from numbers import Number
 from typing import Any, Final, NoReturn
 
 import numpy as np
@@ -11,11 +12,13 @@ import numpy.typing as npt
 from flowc.framework.dtypes import DType, string
 from flowc.framework.graph import Graph, Operation, Tensor
 from flowc.framework.shapes import TensorShape
+from flowc.framework.source import warn_user
 
 Array = npt.NDArray[Any]
 
 _NUMBERS: Final = "biufc"  # NumPy's kinds: bool, signed, unsigned, float, complex
 _FLOATS: Final = "fc"
+_SAFE: Final = 6e4  # any float type holds numbers below this
 
 
 class FeedKeys:
@@ -51,7 +54,7 @@ def as_fed(tensor: Tensor, value: Any) -> Array:
     target = np.dtype(dtype.as_numpy_dtype)
     if type(value) is np.ndarray and value.dtype == target and dtype is not string:
         array = value
-    elif type(value) is float and target.kind == "f":  # the commonest: a rate, a probability
+    elif type(value) is float and target.kind == "f" and abs(value) < _SAFE:  # the commonest: a rate, a probability
         array = np.array(value, target)
     else:
         array = _converted(tensor, dtype, target, value)
@@ -112,21 +115,45 @@ def _converted(tensor: Tensor, dtype: DType, target: np.dtype[Any], value: Any) 
             f"Cannot feed {tensor.name!r}, of type {dtype.name}: the lists have different lengths ({error})"
             + _made_at(tensor)
         ) from None
-    if array.dtype.kind not in _NUMBERS:
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        _refuse(tensor, dtype, "a masked array: feed value.filled(…), or value.data")
+    if array.dtype.kind not in _NUMBERS and not _are_numbers(array):
         _refuse(tensor, dtype, f"{_description(value, array)}: no numbers of one type")
     return _cast(tensor, dtype, target, array)
 
 
+def _are_numbers(array: Array) -> bool:
+    """Whether these are Python objects that are numbers, such as ints that no NumPy type holds, or fractions."""
+    return array.dtype.kind == "O" and all(isinstance(item, Number) for item in array.flat)
+
+
 def _cast(tensor: Tensor, dtype: DType, target: np.dtype[Any], array: Array) -> Array:
-    """Numbers to the tensor's type, unless that loses a part of them."""
+    """Numbers to the tensor's type, unless that loses a part of them. Floats beyond its range become infinite."""
     if array.dtype.kind == "c" and target.kind != "c":
         _refuse(tensor, dtype, f"{array.dtype.name} values, whose imaginary parts would be lost")
-    if target.kind in _FLOATS or np.can_cast(array.dtype, target):
-        return array.astype(target)
-    with np.errstate(invalid="ignore"):  # NaN, too, is refused
-        result = array.astype(target)
-    if not np.array_equal(result, array):
-        _refuse(tensor, dtype, f"{array.dtype.name} values that it cannot hold: convert them yourself if that is meant")
+    if target.kind not in _FLOATS and not np.can_cast(array.dtype, target):
+        return _as_integers(tensor, dtype, target, array)
+    try:
+        with np.errstate(over="raise"):
+            return array.astype(target)
+    except (OverflowError, TypeError):
+        _refuse(tensor, dtype, f"numbers that it cannot hold, such as {next(iter(array.flat))!r:.50}")
+    except FloatingPointError:
+        warn_user(f"Values fed to {tensor.name!r} overflow {dtype.name}: they become infinite.", RuntimeWarning)
+        with np.errstate(over="ignore"):
+            return array.astype(target)
+
+
+def _as_integers(tensor: Tensor, dtype: DType, target: np.dtype[Any], array: Array) -> Array:
+    """Numbers to integers or bools, if these hold them exactly. NaN is refused, too."""
+    try:
+        with np.errstate(invalid="ignore"):
+            result = array.astype(target)
+    except (OverflowError, TypeError, ValueError):
+        result = None
+    if result is None or not np.array_equal(result, array):
+        kind = "" if array.dtype.kind == "O" else f"{array.dtype.name} "
+        _refuse(tensor, dtype, f"{kind}values that it cannot hold: convert them yourself if that is meant")
     return result
 
 
@@ -138,7 +165,10 @@ def _as_strings(tensor: Tensor, value: Any) -> Array:
         item = array[index]
         if not isinstance(item, str | bytes):
             _refuse(tensor, string, f"a {type(item).__name__}: no string")
-        result[index] = item.encode() if isinstance(item, str) else bytes(item)
+        try:
+            result[index] = item.encode() if isinstance(item, str) else bytes(item)
+        except UnicodeEncodeError as error:
+            raise ValueError(f"Cannot feed {tensor.name!r}, of type string: {error}{_made_at(tensor)}") from None
     return result
 
 
@@ -147,7 +177,7 @@ def _description(value: Any, array: Array) -> str:
         return "None"
     if array.dtype.kind in "US":
         return "strings" if array.shape else "a string"
-    return f"a {type(value).__name__}"
+    return f"an array of {array.dtype}" if isinstance(value, np.ndarray) else f"a value of type {type(value).__name__}"
 
 
 def _refuse(tensor: Tensor, dtype: DType, what: str) -> NoReturn:

@@ -19,11 +19,10 @@ import re
 import stat
 import struct
 import threading
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
-from flowc.framework.source import user_line
+from flowc.framework.source import warn_user
 
 _MAGIC = b"flowcblb"
 _VERSION = 1
@@ -232,11 +231,7 @@ def _warn(message: str) -> None:
     if message in _told:
         return
     _told.add(message)
-    line = user_line()
-    if line is None:
-        warnings.warn(message, CacheWarning, stacklevel=3)
-    else:
-        warnings.warn_explicit(message, CacheWarning, line.filename, line.lineno)
+    warn_user(message, CacheWarning)
 
 
 _told: set[str] = set()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from flowc.codegen.plan import Plan
 from flowc.framework import errors
 from flowc.framework.graph import Graph, Operation
 from flowc.runtime.executor import KernelFault
@@ -27,6 +28,17 @@ def uninitialized(graph: Graph, names: Sequence[str]) -> errors.FailedPreconditi
         "  Before the first use, run sess.run(tf.initialize_all_variables()), or the variables' own initializers."
     )
     return errors.FailedPreconditionError(op.node_def if op is not None else None, op, message)
+
+
+def out_of_memory(graph: Graph, plan: Plan, error: MemoryError) -> errors.ResourceExhaustedError:
+    """The error of a run whose arena, fetches or variables cannot be allocated: names the largest of them."""
+    from flowc.codegen.explain import format_memory, named_operations
+
+    operations = ((name, _operation(graph, name)) for name in named_operations(plan))
+    lines = {name: op.source_line() for name, op in operations if op is not None}
+    needs = format_memory(plan, lines).replace("\n", "\n  ")
+    message = f"Out of memory ({error}). This run needs {needs}\n  Feed a smaller batch, or fetch less of the result."
+    return errors.ResourceExhaustedError(None, None, message)
 
 
 def changed_variable(graph: Graph, error: ValueError) -> errors.FailedPreconditionError:

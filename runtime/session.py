@@ -6,14 +6,17 @@ import os
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import Any, Final
 
 from flowc.framework.config import ConfigProto
 from flowc.framework.debug import debug_level, say
-from flowc.framework.errors import InternalError, OpError
+from flowc.framework.default_graph import get_default_graph
+from flowc.framework.errors import InternalError, OpError, ResourceExhaustedError
 from flowc.framework.graph import Graph
-from flowc.framework.registry import GraphDef
-from flowc.framework.stacks import default_graph, get_default_graph, session_stack
+from flowc.framework.node_def import GraphDef
+from flowc.framework.stacks import session_stack
+from flowc.runtime import feeds as feeds_lib
+from flowc.runtime import fetches as fetches_lib
 from flowc.runtime import trace as trace_lib
 from flowc.runtime.bound_plan import DECLINED, FastRun, decline
 from flowc.runtime.feeds import FeedKeys
@@ -24,6 +27,9 @@ from flowc.runtime.signature import Signature
 from flowc.runtime.variables_store import VariableStore
 
 Path = str | os.PathLike[str]
+
+_SHOWN: Final = (OpError, TypeError, ValueError, KeyError, RuntimeError, MemoryError)
+_CHECKS: Final = (__name__, feeds_lib.__name__, fetches_lib.__name__)
 
 
 class _Request:
@@ -98,8 +104,9 @@ class Session:
         self._forget_plans()
 
     def __enter__(self) -> Session:
-        self._contexts.enter_context(default_graph.using(self._graph))
-        self._contexts.enter_context(session_stack().using(self))
+        self._check_open()
+        self._contexts.enter_context(self._graph.as_default())
+        self._contexts.enter_context(session_stack.using(self))
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -109,7 +116,7 @@ class Session:
     @contextmanager
     def as_default(self) -> Iterator[Session]:
         """In the with-block, `eval()` and `run()` use this session. It stays open after the block."""
-        with session_stack().using(self):
+        with session_stack.using(self):
             yield self
 
     # -- running -------------------------------------------------------------------------------------------------------
@@ -148,15 +155,22 @@ class Session:
                     result = request.fast(values)
                     return self._run(request, values) if result is DECLINED else result
             return self._run_unknown(fetches, feed_dict, trace)
-        except OpError as error:
-            raise self._shown(error) from None
+        except _SHOWN as error:
+            if (shown := self._shown(error)) is None:
+                raise
+            raise shown from None
 
     def make_callable(self, fetches: Any, feed_list: Sequence[Any] | None = None) -> Callable[..., Any]:
         """A function of the values of `feed_list`, in that order, that runs `fetches`: faster than `run`.
 
         Raises what `run` raises: for fetches and keys here, for values when it is called.
         """
-        request = self._request(fetches, list(feed_list or ()))
+        try:
+            request = self._request(fetches, list(feed_list or ()))
+        except _SHOWN as error:
+            if (shown := self._shown(error)) is None:
+                raise
+            raise shown from None
         count = len(feed_list or ())
 
         def call(*values: Any) -> Any:
@@ -169,16 +183,23 @@ class Session:
                 if len(values) != count:
                     raise TypeError(f"this callable takes {count} values, one a feed, not {len(values)}")
                 return self._run(request, values)
-            except OpError as error:
-                raise self._shown(error) from None
+            except _SHOWN as error:
+                if (shown := self._shown(error)) is None:
+                    raise
+                raise shown from None
 
         return call
 
     def plan(self, fetches: Any, feed_dict: Mapping[Any, Any] | None = None) -> RunPlan:
         """The plan that `run` with these arguments would use, made if need be but not run."""
-        request = self._request(fetches, _checked(feed_dict))
-        arrays = request.feeds.arrays((feed_dict or {}).values())
-        return RunPlan(self._plans.find(request.signature, arrays).plan, self._graph)
+        try:
+            request = self._request(fetches, _checked(feed_dict))
+            arrays = request.feeds.arrays((feed_dict or {}).values())
+            return RunPlan(self._plans.find(request.signature, arrays).plan, self._graph)
+        except _SHOWN as error:
+            if (shown := self._shown(error)) is None:
+                raise
+            raise shown from None
 
     # -- the long way --------------------------------------------------------------------------------------------------
 
@@ -227,10 +248,12 @@ class Session:
         self._live.add(request)
         return request
 
-    def _shown(self, error: OpError) -> OpError:
-        """The error as users see it: without flowc's own frames, unless it is flowc's or somebody debugs it."""
-        if self._debug or isinstance(error, InternalError):
-            return error
+    def _shown(self, error: Exception) -> Exception | None:
+        """The error without flowc's own frames, as users see it; None if it is flowc's fault, or somebody debugs it."""
+        if isinstance(error, MemoryError):  # of an output; what a plan needs itself is told by its first run
+            return ResourceExhaustedError(None, None, f"Out of memory: {error}. Feed a smaller batch, or fetch less.")
+        if self._debug or isinstance(error, InternalError) or not (isinstance(error, OpError) or _is_check(error)):
+            return None
         return error.with_traceback(None)
 
     def _check_open(self) -> None:
@@ -256,14 +279,22 @@ class InteractiveSession(Session):
 
     def __init__(self, target: str = "", graph: Graph | None = None, config: ConfigProto | None = None) -> None:
         super().__init__(target, graph, config)
-        self._contexts.enter_context(session_stack().using(self))
+        self._contexts.enter_context(session_stack.using(self))
         if graph is not None:
-            self._contexts.enter_context(default_graph.using(graph))
+            self._contexts.enter_context(graph.as_default())
 
     def close(self) -> None:
         """Closes the session, and takes it off the default ones."""
         self._contexts.close()
         super().close()
+
+
+def _is_check(error: BaseException) -> bool:
+    """Whether one of flowc's checks of what users pass to `run` raised the error, and not what these called."""
+    traceback = error.__traceback__
+    while traceback is not None and traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    return traceback is not None and traceback.tb_frame.f_globals.get("__name__") in _CHECKS
 
 
 def _checked(feed_dict: Any) -> Mapping[Any, Any]:

@@ -11,8 +11,8 @@
     cpu_pause()                       a hint inside a spinning loop
     futex_wait(p, v)                  sleep while the int32 at p is v;   futex_wake(p, n) wake up to n sleepers
     syscall6(number, a, b, c, d, e, f)    libc's syscall()
-    flush_denormals()                 from here on this thread's float results that are denormal become 0, where they cost
-                                      a hundred cycles each (x86-64); returns the old mode for restore_float_mode(mode)
+    flush_denormals()                 from here on this thread's denormal float results become 0, where they cost a
+                                      hundred cycles each (x86-64); returns the old mode for restore_float_mode(mode)
     memory_copy(to, from, bytes)      disjoint memory;   memory_fill(to, byte, bytes)
 
 Sources: Linux futex(2) and syscall(2); the CBLAS interface of OpenBLAS built with 64-bit integers (enums stay int).

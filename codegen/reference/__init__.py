@@ -1,6 +1,7 @@
 """The reference executor: plain NumPy, one function an op type; what every op means. It never runs a user's graph."""
 
 from flowc.codegen.reference import arrays, elementwise, linear, nn, random, reductions, state
+from flowc.codegen.reference.interpreter import run_reference
 from flowc.codegen.reference.registry import (
     ReferenceOp,
     evaluate,
@@ -30,11 +31,3 @@ __all__ = [
     "state",
     "update_rule",
 ]
-
-
-def __getattr__(name: str) -> object:
-    if name == "run_reference":  # the interpreter needs the graph; folding constants does not
-        from flowc.codegen.reference.interpreter import run_reference
-
-        return run_reference
-    raise AttributeError(name)

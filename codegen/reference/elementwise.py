@@ -127,7 +127,7 @@ def _refuse_zero(x: Array, y: Array) -> None:
 def _pow(op: ReferenceOp, x: Array, y: Array) -> Array:
     """x to the power y. For integers: wraps around; a negative power gives the real result rounded towards zero."""
     if op.dtype.kind not in "iu":
-        return np.asarray(np.power(wide(x), wide(y)))
+        return np.asarray(np.float_power(x, y))  # power takes x^0.5 for √x, and -0 and -inf fare otherwise there
     x, y = np.broadcast_arrays(x, y)
     sign = np.where(y % 2 == 0, np.abs(x), x)
     inverse = np.where(np.abs(x) == 1, sign, 0)

@@ -16,6 +16,8 @@ from flowc.codegen.render.base import REDUCTION, UNIT_COST, KernelWriter
 from flowc.codegen.values import Value, real_dtype
 
 COLUMNS: Final = 256  # columns that make one unit
+ROWS: Final = 4  # rows taken at a time
+FEW_VALUES: Final = 6  # nodes up to which that pays: each is written once a row
 
 
 class ColumnKernel(KernelWriter):
@@ -36,7 +38,7 @@ class ColumnKernel(KernelWriter):
         w.line(f"first = imin(k * {length}, {sizes[0]})")
         w.line(f"last = imin(first + {length}, {sizes[0]})")
         if self.group.blocks:
-            self._advance_outputs("k", prod(self.group.kept))
+            self._advance_partials("k", prod(self.group.kept))
         reductions = [n for n in self.group.nodes if n.op == "reduce"]
         self._column_loop(lambda: self._start_columns(reductions))
         self._column_rows(reductions, sizes)
@@ -44,12 +46,16 @@ class ColumnKernel(KernelWriter):
         if finals:
             self._column_loop(lambda: self._finish_column(reductions, finals))
         rows = -(-prod(nest.reduced) // blocks)
-        self.cost_per_unit = self._take_cost() * width * max(rows, 1) + UNIT_COST
+        written = ROWS + 1 if self._is_tiled() else 1  # how often the source says what a row does
+        self.cost_per_unit = self._take_cost() / written * width * max(rows, 1) + UNIT_COST
         return prod(nest.outer) * parts * blocks
 
-    def _advance_outputs(self, variable: str, stride: int) -> None:
+    def _advance_partials(self, variable: str, stride: int) -> None:
+        """Moves the partial results' pointers to this block's."""
         word = self._word(stride)
-        for operand in self.nest.outputs.values():
+        for node, operand in self.nest.outputs.items():
+            if self.group.levels[node] == "full":
+                continue
             step = f"{variable} * {word}" if not operand.dtype.is_complex else f"2 * {variable} * {word}"
             name = self.writer.assign(f"advance({self.bases[-1][operand.index]}, {step})")
             self.bases[-1][operand.index] = name
@@ -73,28 +79,76 @@ class ColumnKernel(KernelWriter):
             self._write(node, self.inner_strides, "i", start)
 
     def _column_rows(self, reductions: list[Node], sizes: list[str]) -> None:
-        w = self.writer
-        for level in range(len(sizes)):
-            lo, hi = ("first", "last") if level == 0 else ("0", sizes[level])
-            w.line(f"for r{level} in range({lo}, {hi}):")
+        """The loops over rows; the innermost takes several at a time, which saves loads and stores of the totals."""
+        w, inner = self.writer, len(sizes) - 1
+        for level in range(inner):
+            w.line(f"for r{level} in range({'first, last' if level == 0 else f'0, {sizes[level]}'}):")
             w.depth += 1
             self._enter(f"r{level}", self.middle_strides[level])
             self.loaded.append({})
-        self._column_loop(lambda: self._column_body(reductions))
-        for _ in sizes:
+        lo, hi = ("first", "last") if inner == 0 else ("0", sizes[inner])
+        if self._is_tiled():
+            w.line(f"tiled = {lo} + idiv({hi} - {lo}, {ROWS}) * {ROWS}")
+            self._row_loop(f"range({lo}, tiled, {ROWS})", inner, ROWS, reductions)
+            lo = "tiled"
+        self._row_loop(f"range({lo}, {hi})", inner, 1, reductions)
+        for _ in range(inner):
             w.depth -= 1
             self._leave()
             self.loaded.pop()
 
-    def _column_body(self, reductions: list[Node]) -> None:
+    def _is_tiled(self) -> bool:
+        return len(self.stages.needed[0]) <= FEW_VALUES
+
+    def _row_loop(self, rows: str, level: int, count: int, reductions: list[Node]) -> None:
+        """A loop over the innermost reduced dimension that adds up `count` rows before it adds them to the totals."""
+        w = self.writer
+        w.line(f"for r{level} in {rows}:")
+        w.depth += 1
+        places = []
+        for row in range(count):
+            variable = f"r{level}"
+            if row:
+                variable = f"r{level}_{row}"
+                w.line(f"{variable} = r{level} + {row}")
+            self._enter(variable, self.middle_strides[level])
+            places.append((self.bases[-1], variable))
+            self._leave()
+        self._column_loop(lambda: self._column_body(reductions, places))
+        w.depth -= 1
+
+    def _column_body(self, reductions: list[Node], places: list[tuple[dict[int, str], str]]) -> None:
+        values: dict[Node, list[Value]] = {node: [] for node in reductions}
+        for bases, variable in places:
+            self.bases.append(bases)
+            self.variables.append(variable)
+            self.loaded.append({})
+            outer = dict(self.env)
+            self._row_values(values)
+            self.env = outer
+            self.loaded.pop()
+            self._leave()
+        for node in reductions:
+            total = self._tree(node, values[node])
+            self._write(
+                node, self.inner_strides, "i", self._combined(node.attr[0], node.dtype, self._reload(node), total)
+            )
+
+    def _row_values(self, values: dict[Node, list[Value]]) -> None:
+        """What one row adds to each reduction."""
         for node in self.stages.needed[0]:
             value = self._evaluate(node, self.inner_strides, "i")
             if node in self.nest.outputs:
                 self._write(node, self.inner_strides, "i", value)
-        for node in reductions:
-            value = self._argument(node, node.args[0], self.inner_strides, "i")
-            total = self._reload(node)
-            self._write(node, self.inner_strides, "i", self._combined(node.attr[0], node.dtype, total, value))
+        for node, found in values.items():
+            found.append(self._argument(node, node.args[0], self.inner_strides, "i"))
+
+    def _tree(self, node: Node, values: list[Value]) -> Value:
+        while len(values) > 1:
+            pairs = zip(values[::2], values[1::2], strict=True)
+            combined = (self._combined(node.attr[0], node.dtype, a, b) for a, b in pairs)
+            values = [tuple(self.writer.assign(part) for part in value) for value in combined]
+        return values[0]
 
     def _finish_column(self, reductions: list[Node], finals: list[Node]) -> None:
         for node in reductions:

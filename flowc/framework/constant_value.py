@@ -7,16 +7,47 @@ knows all shapes, asks `values_from_shapes` too), `known_before_run` for small a
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from flowc.framework.graph import Operation, Tensor
+from flowc.framework.dtypes import DType
+from flowc.framework.shapes import TensorShape, all_known
 
 Array = np.ndarray[Any, Any]
+
+
+class TensorLike(Protocol):
+    """What is asked here of a tensor. `flowc.framework.graph.Tensor` is one; graphs are made with what stands here."""
+
+    @property
+    def _op(self) -> OperationLike: ...
+    @property
+    def _value_index(self) -> int: ...
+    @property
+    def _dtype(self) -> DType: ...
+    @property
+    def _shape(self) -> TensorShape: ...
+
+
+class OperationLike(Protocol):
+    """What is asked here of an operation, such as `flowc.framework.graph.Operation`."""
+
+    @property
+    def _name(self) -> str: ...
+    @property
+    def _type(self) -> str: ...
+    @property
+    def _attrs(self) -> Mapping[str, Any]: ...
+    @property
+    def _inputs(self) -> Sequence[TensorLike]: ...
+    @property
+    def _outputs(self) -> Sequence[TensorLike]: ...
+
+
 Sizes = tuple[int | None, ...] | None  # None: the rank is not known
 ShapesRule = Callable[[Mapping[str, Any], Sequence[Sizes]], Sequence[Array | None]]
-ValueRule = Callable[[Operation, list[Array]], Array | Sequence[Array] | None]
+ValueRule = Callable[[OperationLike, list[Array]], Array | Sequence[Array] | None]
 
 _MAX_ELEMENTS = 1024
 _MAX_DEPTH = 64  # longer chains of shape arithmetic are left to the compiler
@@ -54,12 +85,12 @@ def values_from_shapes(
     return None if rule is None else rule(attrs, shapes)
 
 
-def constant_value(tensor: Tensor) -> Array | None:
+def constant_value(tensor: TensorLike) -> Array | None:
     """The tensor's value if it can be known before a run, else None. Only small values are worked out."""
     return _known(tensor, {}, 0)
 
 
-def _known(tensor: Tensor, seen: dict[Tensor, Array | None], depth: int) -> Array | None:
+def _known(tensor: TensorLike, seen: dict[TensorLike, Array | None], depth: int) -> Array | None:
     op = tensor._op
     if op._type == "Const":
         value: Array = op._attrs["value"]
@@ -69,7 +100,7 @@ def _known(tensor: Tensor, seen: dict[Tensor, Array | None], depth: int) -> Arra
     return seen[tensor]
 
 
-def _computed(op: Operation, tensor: Tensor, seen: dict[Tensor, Array | None], depth: int) -> Array | None:
+def _computed(op: OperationLike, tensor: TensorLike, seen: dict[TensorLike, Array | None], depth: int) -> Array | None:
     if op._type in _shape_rules:
         return _shape_rules[op._type](op._attrs, [t._shape.tuple for t in op._inputs])[tensor._value_index]
     rule = _value_rules.get(op._type)
@@ -88,22 +119,15 @@ def _computed(op: Operation, tensor: Tensor, seen: dict[Tensor, Array | None], d
 # -- from shapes -------------------------------------------------------------------------------------------------------
 
 
-def _all_known(sizes: Sizes) -> tuple[int, ...] | None:
-    if sizes is None:
-        return None
-    concrete = tuple(d for d in sizes if d is not None)
-    return concrete if len(concrete) == len(sizes) else None
-
-
 @known_from_shapes("Shape")
 def _shape(attrs: Mapping[str, Any], shapes: Sequence[Sizes]) -> Sequence[Array | None]:
-    sizes = _all_known(shapes[0])
+    sizes = all_known(shapes[0])
     return [None if sizes is None else np.array(sizes, np.int32)]
 
 
 @known_from_shapes("Size")
 def _size(attrs: Mapping[str, Any], shapes: Sequence[Sizes]) -> Sequence[Array | None]:
-    sizes = _all_known(shapes[0])
+    sizes = all_known(shapes[0])
     return [None if sizes is None else np.array(np.prod(sizes, dtype=np.int64), np.int32)]
 
 
@@ -142,71 +166,71 @@ def _repeated(own: tuple[int | None, ...], other: tuple[int | None, ...]) -> Arr
 
 
 @known_before_run("Identity", "StopGradient")
-def _identity(op: Operation, inputs: list[Array]) -> Array:
+def _identity(op: OperationLike, inputs: list[Array]) -> Array:
     return inputs[0]
 
 
 @known_before_run("Cast")
-def _cast(op: Operation, inputs: list[Array]) -> Array:
+def _cast(op: OperationLike, inputs: list[Array]) -> Array:
     return inputs[0].astype(op._outputs[0]._dtype.as_numpy_dtype)
 
 
 @known_before_run("Pack")
-def _pack(op: Operation, inputs: list[Array]) -> Array:
+def _pack(op: OperationLike, inputs: list[Array]) -> Array:
     return np.stack(inputs)
 
 
 @known_before_run("Unpack")
-def _unpack(op: Operation, inputs: list[Array]) -> list[Array]:
+def _unpack(op: OperationLike, inputs: list[Array]) -> list[Array]:
     return list(inputs[0])
 
 
 @known_before_run("Concat")
-def _concat(op: Operation, inputs: list[Array]) -> Array:
+def _concat(op: OperationLike, inputs: list[Array]) -> Array:
     return np.concatenate(inputs[1:], axis=int(inputs[0]))
 
 
 @known_before_run("Range")
-def _range(op: Operation, inputs: list[Array]) -> Array:
+def _range(op: OperationLike, inputs: list[Array]) -> Array:
     return np.arange(*(value.item() for value in inputs), dtype=inputs[0].dtype)
 
 
 @known_before_run("Fill")
-def _fill(op: Operation, inputs: list[Array]) -> Array:
+def _fill(op: OperationLike, inputs: list[Array]) -> Array:
     return np.full(inputs[0], inputs[1])
 
 
 @known_before_run("Slice")
-def _slice(op: Operation, inputs: list[Array]) -> Array:
+def _slice(op: OperationLike, inputs: list[Array]) -> Array:
     value, begin, size = inputs
     return value[tuple(slice(b, None if s < 0 else b + s) for b, s in zip(begin, size, strict=True))]
 
 
 @known_before_run("Gather")
-def _gather(op: Operation, inputs: list[Array]) -> Array | None:
+def _gather(op: OperationLike, inputs: list[Array]) -> Array | None:
     params, indices = inputs
     in_range = indices.size == 0 or (indices.min() >= 0 and indices.max() < len(params))
     return np.take(params, indices, axis=0) if in_range else None
 
 
 @known_before_run("Reshape")
-def _reshape(op: Operation, inputs: list[Array]) -> Array:
+def _reshape(op: OperationLike, inputs: list[Array]) -> Array:
     return inputs[0].reshape(inputs[1])
 
 
 @known_before_run("Squeeze", "ExpandDims")
-def _resized(op: Operation, inputs: list[Array]) -> Array | None:
+def _resized(op: OperationLike, inputs: list[Array]) -> Array | None:
     sizes = op._outputs[0]._shape.tuple
     return None if sizes is None or None in sizes else inputs[0].reshape(tuple(int(d or 0) for d in sizes))
 
 
 @known_before_run("Select")
-def _select(op: Operation, inputs: list[Array]) -> Array:
+def _select(op: OperationLike, inputs: list[Array]) -> Array:
     return np.where(*inputs)
 
 
 @known_before_run("Sum", "Prod")
-def _reduced(op: Operation, inputs: list[Array]) -> Array:
+def _reduced(op: OperationLike, inputs: list[Array]) -> Array:
     function = np.sum if op._type == "Sum" else np.prod
     axes = tuple(int(axis) for axis in inputs[1].reshape(-1))
     return np.asarray(function(inputs[0], axis=axes, keepdims=op._attrs["keep_dims"], dtype=inputs[0].dtype))
@@ -224,12 +248,12 @@ _ARITHMETIC: dict[str, Callable[..., Any]] = {
 
 
 @known_before_run(*_ARITHMETIC)
-def _arithmetic(op: Operation, inputs: list[Array]) -> Array:
+def _arithmetic(op: OperationLike, inputs: list[Array]) -> Array:
     return np.asarray(_ARITHMETIC[op._type](*inputs))
 
 
 @known_before_run("Div", "Mod")
-def _division(op: Operation, inputs: list[Array]) -> Array | None:
+def _division(op: OperationLike, inputs: list[Array]) -> Array | None:
     """Of integers, truncated towards zero as in C; of floats nothing is worked out here."""
     x, y = inputs
     if x.dtype.kind not in "iu" or not y.all():

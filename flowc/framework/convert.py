@@ -3,39 +3,55 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
 from flowc.framework import dtypes
+from flowc.framework.default_graph import get_default_graph
 from flowc.framework.dtypes import DType, as_dtype
 from flowc.framework.graph import Tensor
 from flowc.framework.shapes import Dimension, TensorShape
-from flowc.framework.stacks import get_default_graph
 
-_conversions: list[tuple[type | tuple[type, ...], Callable[..., Any]]] = []
+Conversion = Callable[[Any, DType | None, str | None, bool], Any]
 
 
-def register_tensor_conversion_function(base_type: Any, function: Callable[..., Any]) -> None:
-    """Values of `base_type` become tensors by `function(value, dtype, name, as_ref)`."""
-    _conversions.append((base_type, function))
+class _Registered(NamedTuple):
+    priority: int
+    base_type: type | tuple[type, ...]
+    function: Conversion
+
+
+_conversions: list[_Registered] = []
+# kinds of NumPy types: which of a Python value's may become which of a tensor's
+_CONVERTIBLE_KINDS: Final = {"b": "b", "i": "iu", "u": "iu", "f": "iuf", "c": "iufc"}
+
+
+def register_tensor_conversion_function(base_type: Any, conversion_func: Conversion, priority: int = 100) -> None:
+    """Values of `base_type`, a type or a tuple of types, become tensors by `conversion_func`.
+
+    It is called as (value, dtype, name, as_ref) and may return NotImplemented, for others to be asked. Functions with a
+    smaller `priority` are asked first, those with the same in the order in which they were registered.
+    """
+    _conversions.append(_Registered(priority, base_type, conversion_func))
+    _conversions.sort(key=lambda registered: registered.priority)
 
 
 def convert_to_tensor(value: Any, dtype: Any = None, name: str | None = None, as_ref: bool = False) -> Tensor:
-    """`value` as a tensor: itself if it is one, else a constant of it, or what its type registers.
+    """`value` as a tensor: itself if it is one, else what is registered for its type, else a constant of it.
 
-    A list in which some elements are tensors is packed.
+    A list in which some elements are tensors is packed (`flowc.ops.joining_ops`).
 
     Raises TypeError if the value cannot be one or has another type than `dtype`; ValueError for a ragged list.
     """
     dtype = None if dtype is None else as_dtype(dtype).base_dtype
     if isinstance(value, Tensor):
         return _checked(value, value, dtype)
-    for base_type, function in _conversions:
+    for _, base_type, function in _conversions:
         if isinstance(value, base_type):
-            return _checked(function(value, dtype, name, as_ref), value, dtype)
-    if isinstance(value, (list, tuple)) and holds_tensors(value):
-        return _checked(_packed(value, name), value, dtype)
+            tensor = function(value, dtype, name, as_ref)
+            if tensor is not NotImplemented:
+                return _checked(tensor, value, dtype)
     return constant(value, dtype, name=name or "Const")
 
 
@@ -44,14 +60,6 @@ def holds_tensors(values: Any) -> bool:
     if isinstance(values, (list, tuple)):
         return any(holds_tensors(value) for value in values)
     return isinstance(values, Tensor) or hasattr(values, "_as_graph_element")
-
-
-def _packed(values: Any, name: str | None) -> Tensor:
-    from flowc.framework.registry import apply
-
-    items = [_packed(v, None) if isinstance(v, (list, tuple)) and holds_tensors(v) else v for v in values]
-    result: Tensor = apply("Pack", items, {"N": len(items)}, name or "pack")
-    return result
 
 
 def _checked(tensor: Tensor, value: Any, dtype: DType | None) -> Tensor:
@@ -84,9 +92,7 @@ def constant(value: Any, dtype: Any = None, shape: Any = None, name: str = "Cons
     array.setflags(write=False)
     kind = wanted or as_dtype(array.dtype)
     attrs = {"value": array, "dtype": kind}
-    op = get_default_graph().create_op("Const", [], [kind], name=name, attrs=attrs)
-    result: Tensor = op.outputs[0]
-    return result
+    return get_default_graph().create_op("Const", [], [kind], name=name, attrs=attrs)._outputs[0]
 
 
 def as_array(value: Any, dtype: DType | None = None) -> np.ndarray[Any, Any]:
@@ -118,8 +124,8 @@ def _from_numpy(array: np.ndarray[Any, Any], dtype: DType | None) -> np.ndarray[
 
 
 def _strings(value: Any, dtype: DType | None) -> np.ndarray[Any, Any]:
-    if dtype not in (None, dtypes.string):
-        raise TypeError(f"Expected {dtype.name if dtype else ''}, got {value!r} of type 'str' instead.")
+    if dtype is not None and dtype is not dtypes.string:
+        raise TypeError(f"Expected {dtype.name}, got {value!r} of type 'str' instead.")
     array = np.array(value, dtype=np.object_)
     flat = array.reshape(-1)
     for index, item in enumerate(flat):
@@ -130,12 +136,8 @@ def _strings(value: Any, dtype: DType | None) -> np.ndarray[Any, Any]:
 
 
 def _from_python(value: Any, dtype: DType | None) -> np.ndarray[Any, Any]:
-    if isinstance(value, (list, tuple)):
-        value = _plain(value)
-    elif isinstance(value, Dimension):
-        value = int(value)
     try:
-        array = np.array(value)
+        array = np.array(_plain(value))
     except ValueError:
         raise ValueError(f"Argument must be a dense tensor: {value!r} is a ragged list.") from None
     except OverflowError:
@@ -149,6 +151,7 @@ def _from_python(value: Any, dtype: DType | None) -> np.ndarray[Any, Any]:
 
 
 def _plain(value: Any) -> Any:
+    """The value with an int in place of each Dimension."""
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
     return int(value) if isinstance(value, Dimension) else value
@@ -169,9 +172,8 @@ def _default_type(array: np.ndarray[Any, Any]) -> DType:
 
 def _check_kind(array: np.ndarray[Any, Any], dtype: DType, value: Any) -> None:
     """Python values convert to wider kinds only: int to float, float to complex."""
-    rank = "biufc"
-    allowed = {"b": "b", "i": "iu", "u": "iu", "f": "iuf", "c": "iufc"}.get(np.dtype(dtype.as_numpy_dtype).kind, "")
-    if array.size and (array.dtype.kind not in allowed or array.dtype.kind not in rank):
+    allowed = _CONVERTIBLE_KINDS.get(np.dtype(dtype.as_numpy_dtype).kind, "")
+    if array.size and array.dtype.kind not in allowed:
         raise TypeError(f"Expected {dtype.name}, got {value!r} of type {array.dtype.name!r} instead.")
     if dtype.is_integer and array.size and (array.max() > dtype.max or array.min() < dtype.min):
         raise TypeError(f"{value!r} is out of the range of {dtype.name}.")

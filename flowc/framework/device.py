@@ -69,7 +69,7 @@ def canonical(name: Any) -> str:
 
 
 def merger(name_or_function: Any) -> Callable[[Any], str] | None:
-    """A function of an operation that gives its device, from the argument of a `device` scope; None lifts outer scopes."""
+    """From a `device` scope's argument, a function of an operation that gives its device; None ends outer scopes."""
     if name_or_function is None:
         return None
     if callable(name_or_function):

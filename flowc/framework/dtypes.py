@@ -22,12 +22,12 @@ class DType:
     _numpy: Any
     _ref: DType
 
-    def __init__(self, type_enum: int) -> None:
+    def __new__(cls, type_enum: int) -> DType:
+        """The type of that number in the API's `DataType` enumeration; TypeError if there is none."""
         known = _BY_ENUM.get(type_enum)
         if known is None:
             raise TypeError(f"type_enum is not a valid DType: {type_enum!r}")
-        self._enum, self._name, self._numpy = known._enum, known._name, known._numpy
-        self._base, self._ref = known._base, known._ref
+        return known
 
     @classmethod
     def _make(cls, enum: int, name: str, numpy: Any) -> DType:
@@ -130,9 +130,6 @@ class DType:
             return self._enum == as_dtype(other)._enum
         except TypeError:
             return False
-
-    def __ne__(self, other: object) -> bool:
-        return not self == other
 
     def __hash__(self) -> int:
         return self._enum

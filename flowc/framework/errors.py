@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from flowc.framework import source
+
 OK: Final = 0
 CANCELLED: Final = 1
 UNKNOWN: Final = 2
@@ -27,7 +29,7 @@ UNAUTHENTICATED: Final = 16
 
 
 class OpError(Exception):
-    """The base of all errors of a run. Printing one shows the message, the operation and the user's line that made it."""
+    """The base of all errors of a run. Printed, it shows the message, the operation and the line that made it."""
 
     def __init__(self, node_def: Any, op: Any, message: str, error_code: int) -> None:
         super().__init__(message)
@@ -56,9 +58,7 @@ class OpError(Exception):
     def __str__(self) -> str:
         if self._op is None:
             return self._message
-        where = f"\n  op: {self._op.name} ({self._op.type})"
-        line = self._op.source_line()
-        return self._message + where + (f"\n  made at {line}" if line else "")
+        return f"{self._message}\n  op: {self._op.name} ({self._op.type}){source.made_at(self._op)}"
 
 
 class _CodedError(OpError):
@@ -163,11 +163,3 @@ class DataLossError(_CodedError):
     """Stored data is damaged."""
 
     code = DATA_LOSS
-
-
-_BY_CODE: Final = {cls.code: cls for cls in _CodedError.__subclasses__()}
-
-
-def by_code(error_code: int) -> Any:
-    """The exception class of an error code."""
-    return _BY_CODE.get(error_code, UnknownError)

@@ -1,29 +1,33 @@
-"""The graph that users build: operations, their tensors, and the scopes that give new operations names and devices.
+"""The graph that users build: operations, their tensors, and the graph that makes and finds them.
 
-Operations are immutable once made, but for `_set_device`, added control inputs and refined shapes (`Tensor.set_shape`),
-all before the graph runs. Each remembers the user's line that made it.
+The three types name each other, so they stand together. Operations are immutable once made, but for `_set_device`,
+added control inputs and refined shapes (`Tensor.set_shape`), all before the graph runs. Each remembers the user's line
+that made it.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Final
 
 from flowc.framework import device as device_lib
-from flowc.framework import registry, source
+from flowc.framework import source
 from flowc.framework.dtypes import DType, as_dtype
+from flowc.framework.graph_scopes import GraphScopes
+from flowc.framework.node_def import GRAPH_DEF_VERSION, GraphDef, NodeDef
 from flowc.framework.overloads import Overloads
+from flowc.framework.registry import OpDef, lookup
+from flowc.framework.shape_inference import infer_shapes
 from flowc.framework.shapes import TensorShape, as_shape
-from flowc.framework.stacks import default_graph, default_session
+from flowc.framework.stacks import default_session, graph_stack
 
 _VALID_OP_NAME: Final = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.\-/]*")
-_VALID_SCOPE: Final = re.compile(r"[A-Za-z0-9_.\-/]*")
 _UNKNOWN: Final = TensorShape(None)
 
 
-class Tensor(Overloads):
+class Tensor(Overloads["Tensor"]):
     """The symbolic value of one of an operation's outputs. It holds no data: run it in a session to get some."""
 
     __slots__ = ("__weakref__", "_consumers", "_dtype", "_op", "_shape", "_value_index")
@@ -110,21 +114,15 @@ class Operation:
         "_inputs",
         "_lines",
         "_name",
-        "_original_op",
         "_outputs",
         "_type",
     )
-    _graph: Graph
-    _attrs: dict[str, Any]
     _control_inputs: tuple[Operation, ...]
-    _device: str
-    _name: str
-    _original_op: Operation | None
-    _type: str
+    _graph: Graph
 
     def __init__(
         self,
-        node_def: Any,
+        node_def: NodeDef,
         g: Graph,
         inputs: Sequence[Tensor] | None = None,
         output_types: Sequence[Any] | None = None,
@@ -133,10 +131,10 @@ class Operation:
         original_op: Operation | None = None,
         op_def: Any = None,
     ) -> None:
+        """As the API has it; `Graph.create_op` is what makes operations that are in a graph."""
         self._set_up(g, node_def.op, node_def.name, tuple(inputs or ()), output_types or (), dict(node_def.attr))
         self._device = node_def.device
-        self._control_inputs = tuple(_as_operation(c) for c in control_inputs or ())
-        self._original_op = original_op
+        self._control_inputs = tuple(as_operation(c) for c in control_inputs or ())
 
     @classmethod
     def _make(
@@ -159,10 +157,9 @@ class Operation:
         self._device = ""
         self._control_inputs = ()
         self._outputs = tuple([Tensor(self, i, t) for i, t in enumerate(output_types)])
-        self._original_op = None
-        self._gradient_type = op_type
+        self._gradient_type = op_type  # the type whose registered gradient this operation has
         self._lines = source.user_lines()
-        self._id = 0
+        self._id = 0  # operations are numbered in the order in which they were made, so in a topological one
 
     @property
     def name(self) -> str:
@@ -204,16 +201,16 @@ class Operation:
         return self._outputs
 
     @property
-    def node_def(self) -> registry.NodeDef:
+    def node_def(self) -> NodeDef:
         """This operation as a serialisable definition."""
         inputs = [t.name if t._value_index else t._op._name for t in self._inputs]
         inputs += [f"^{op._name}" for op in self._control_inputs]
-        return registry.NodeDef(self._name, self._type, tuple(inputs), self._device, dict(self._attrs))
+        return NodeDef(self._name, self._type, tuple(inputs), self._device, dict(self._attrs))
 
     @property
-    def op_def(self) -> Any:
+    def op_def(self) -> OpDef | None:
         """The registered definition of the op type, or None for a type flowc does not know."""
-        return registry.lookup(self._type)
+        return lookup(self._type)
 
     def get_attr(self, name: str) -> Any:
         """The attribute `name`; ValueError if the operation has none of that name."""
@@ -224,12 +221,7 @@ class Operation:
     @property
     def traceback(self) -> list[tuple[str, int, str, str]]:
         """The user's lines that made this operation, outermost first: (file, line, function, text)."""
-        import linecache
-
-        lines = reversed(source.describe(self._lines))
-        return [
-            (at.filename, at.lineno, at.function, linecache.getline(at.filename, at.lineno).strip()) for at in lines
-        ]
+        return source.traceback(self._lines)
 
     def source_line(self) -> str:
         """The user's innermost line that made this operation, as `file:line`; empty if there is none."""
@@ -250,30 +242,31 @@ class Operation:
         return f"<tf.Operation {self._name!r} type={self._type}>"
 
 
-def _as_operation(element: Any) -> Operation:
-    if isinstance(element, Operation):
-        return element
-    op = getattr(element, "op", None)
-    if isinstance(op, Operation):
-        return op
-    raise TypeError(f"Control input must be an Operation, a Tensor, or a Variable: {element!r}")
+def as_operation(element: Any) -> Operation:
+    """The operation that an Operation, a Tensor or a Variable stands for; TypeError for anything else."""
+    element = _unwrap(element)
+    op = element if isinstance(element, Operation) else getattr(element, "op", None)
+    if not isinstance(op, Operation):
+        raise TypeError(f"Expected an Operation, a Tensor or a Variable, not {element!r}.")
+    return op
 
 
-class Graph:
-    """A dataflow graph: its operations in the order they were made, their names, and the scopes in force."""
+def _unwrap(element: Any) -> Any:
+    """What stands for `element` in a graph: a Variable's tensor, or `element` itself."""
+    convert = getattr(element, "_as_graph_element", None)
+    return element if convert is None else convert()
+
+
+class Graph(GraphScopes[Operation]):
+    """A dataflow graph: its operations in the order they were made, by name, and what is in force for the next."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._by_name: dict[str, Operation] = {}
-        self._names_in_use: dict[str, int] = {}
         self._version = 0
         self._finalized = False
         self._collections: dict[str, list[Any]] = {}
-        self._name_stack = ""
-        self._device_functions: list[Callable[[Operation], str] | None] = []
-        self._control_stack: list[tuple[tuple[Operation, ...], set[Operation]]] = []
-        self._gradient_overrides: dict[str, str] = {}
         self.seed: int | None = None
-        self.frozen_by: str | None = None
 
     # -- making operations ---------------------------------------------------------------------------------------------
 
@@ -298,21 +291,16 @@ class Graph:
         name = name[:-1] if name and name[-1] == "/" else self.unique_name(name or op_type)
         op = Operation._make(self, op_type, name, tuple(inputs), dtypes, dict(attrs) if attrs else {})
         if self._control_stack:
-            op._control_inputs = tuple(self._control_dependencies_for(inputs))
+            op._control_inputs = self._controls_for({t._op for t in inputs})
         if self._gradient_overrides:
             op._gradient_type = self._gradient_overrides.get(op_type, op_type)
         if compute_shapes:
-            registry.set_shapes(op)
+            for tensor, shape in zip(op._outputs, infer_shapes(op), strict=True):
+                tensor._shape = shape
         self._add(op)
         if self._device_functions:
             self._place(op)
         return op
-
-    def _place(self, op: Operation) -> None:
-        for function in reversed(self._device_functions):
-            if function is None:
-                break
-            op._set_device(function(op))
 
     def _add(self, op: Operation) -> None:
         self._version += 1
@@ -320,98 +308,28 @@ class Graph:
         self._by_name[op._name] = op
         for tensor in op._inputs:
             tensor._consumers.append(op)
-        for _, members in self._control_stack:
-            members.add(op)
-
-    def _control_dependencies_for(self, inputs: Sequence[Tensor]) -> list[Operation]:
-        """The enclosing scopes' control inputs, less those that a data input already stands behind."""
-        result: list[Operation] = []
-        sources = {t._op for t in inputs}
-        for controls, members in self._control_stack:
-            if members.isdisjoint(sources):
-                result += [op for op in controls if op not in result and op not in sources]
-        return result
-
-    def unique_name(self, name: str) -> str:
-        """`name` within the current scope, with `_1`, `_2`, … where it is taken; marks it as used."""
-        if self._name_stack:
-            name = f"{self._name_stack}/{name}"
-        count = self._names_in_use.get(name, 0)
-        self._names_in_use[name] = count + 1
-        if count == 0:
-            return name
-        unique = f"{name}_{count}"
-        while unique in self._names_in_use:
-            count += 1
-            unique = f"{name}_{count}"
-        self._names_in_use[name] = count + 1
-        self._names_in_use[unique] = 1
-        return unique
+        if self._control_stack:
+            self._joined_by(op)
 
     # -- scopes --------------------------------------------------------------------------------------------------------
 
     @contextmanager
     def as_default(self) -> Iterator[Graph]:
         """In the with-block, this graph is the default graph of the thread."""
-        with default_graph.using(self):
+        with graph_stack.using(self):
             yield self
 
-    @contextmanager
-    def name_scope(self, name: str | None) -> Iterator[str]:
-        """In the with-block, new names start with `name/`. `name/` itself re-enters that scope; None leaves all."""
-        if name and not _VALID_SCOPE.fullmatch(name):
-            raise ValueError(f"{name!r} is not a valid scope name")
-        before = self._name_stack
-        if not name:
-            self._name_stack = ""
-        elif name.endswith("/"):
-            self._name_stack = name[:-1]
-        else:
-            self._name_stack = self.unique_name(name)
-        try:
-            yield self._name_stack + "/" if self._name_stack else ""
-        finally:
-            self._name_stack = before
+    def control_dependencies(self, control_inputs: Iterable[Any] | None) -> AbstractContextManager[None]:
+        """In the with-block, new operations run after all of `control_inputs`; None lifts the enclosing blocks."""
+        if control_inputs is None:
+            return self._after(None)
+        return self._after([as_operation(self.as_graph_element(element)) for element in control_inputs])
 
-    @contextmanager
-    def device(self, device_name_or_function: Any) -> Iterator[None]:
-        """In the with-block, new operations go to that device: a name such as `"/cpu:0"`, or a function of the op."""
-        self._device_functions.append(device_lib.merger(device_name_or_function))
-        try:
-            yield
-        finally:
-            self._device_functions.pop()
-
-    def get_default_device(self) -> Any:
+    def get_default_device(self) -> str | None:
         """The name that `device` scopes give to new operations, or None."""
-        probe = Operation(registry.NodeDef("probe", "NoOp", (), "", {}), self)
+        probe = Operation(NodeDef("probe", "NoOp", (), "", {}), self)
         self._place(probe)
         return probe._device or None
-
-    @contextmanager
-    def control_dependencies(self, control_inputs: Iterable[Any] | None) -> Iterator[None]:
-        """In the with-block, new operations run after all of `control_inputs`; None lifts the enclosing blocks."""
-        before = self._control_stack
-        if control_inputs is None:
-            self._control_stack = []
-        else:
-            controls = tuple(self.as_graph_element(_unwrap(c)) for c in control_inputs)
-            ops = tuple(c if isinstance(c, Operation) else c.op for c in controls)
-            self._control_stack = [*before, (ops, set())]
-        try:
-            yield
-        finally:
-            self._control_stack = before
-
-    @contextmanager
-    def gradient_override_map(self, op_type_map: Mapping[str, str]) -> Iterator[None]:
-        """In the with-block, new operations of the given types use the gradient registered for other names."""
-        before = self._gradient_overrides
-        self._gradient_overrides = {**before, **op_type_map}
-        try:
-            yield
-        finally:
-            self._gradient_overrides = before
 
     # -- collections ---------------------------------------------------------------------------------------------------
 
@@ -434,51 +352,41 @@ class Graph:
 
     def get_operation_by_name(self, name: str) -> Operation:
         """The operation of that name; KeyError if there is none."""
-        if not isinstance(name, str):
-            raise TypeError(f"Operation names are strings (or similar), not {type(name).__name__}.")
-        op: Operation = self.as_graph_element(name, allow_tensor=False)
+        op = self._by_name.get(_checked_name(name))
+        if op is None:
+            raise KeyError(f"The name {name!r} refers to an Operation not in the graph.")
         return op
 
     def get_tensor_by_name(self, name: str) -> Tensor:
-        """The tensor of that name (`"add:0"`); KeyError if there is none."""
-        if not isinstance(name, str):
-            raise TypeError(f"Tensor names are strings (or similar), not {type(name).__name__}.")
-        tensor: Tensor = self.as_graph_element(name, allow_operation=False)
-        return tensor
+        """The tensor of that name (`"add:0"`); KeyError if there is none, ValueError if it is no tensor's name."""
+        op_name, colon, index = _checked_name(name).partition(":")
+        if not colon:
+            hint = f' Tensor names must be of the form "<op_name>:<output_index>"; did you mean "{name}:0"?'
+            raise ValueError(f"The name {name!r} does not refer to a Tensor.{hint}")
+        if not index.isdigit():
+            raise ValueError(f'The name {name!r} looks like a Tensor name, but is not a valid one: "<op>:<output>".')
+        op = self._by_name.get(op_name)
+        if op is None or int(index) >= len(op._outputs):
+            raise KeyError(f"The name {name!r} refers to a Tensor which does not exist in the graph.")
+        return op._outputs[int(index)]
 
     def as_graph_element(self, obj: Any, allow_tensor: bool = True, allow_operation: bool = True) -> Any:
         """The tensor or operation that `obj` (either, its name, or a Variable) stands for in this graph.
 
         Raises TypeError for other objects, ValueError if it is of another graph or badly named, KeyError if not found.
         """
-        kinds = " or ".join(["Tensor"] * allow_tensor + ["Operation"] * allow_operation)
         obj = _unwrap(obj)
         if isinstance(obj, str):
-            return self._element_by_name(obj, allow_tensor, allow_operation)
+            is_tensor = allow_tensor and (":" in obj or not allow_operation)
+            return self.get_tensor_by_name(obj) if is_tensor else self.get_operation_by_name(obj)
         if (isinstance(obj, Tensor) and allow_tensor) or (isinstance(obj, Operation) and allow_operation):
             if obj.graph is not self:
                 kind = "Tensor" if isinstance(obj, Tensor) else "Operation"
-                raise ValueError(f"{kind} {obj} is not an element of this graph.")
+                made = source.made_at(as_operation(obj))
+                raise ValueError(f"{kind} {obj} is not an element of this graph but of another.{made}")
             return obj
+        kinds = " or ".join(["Tensor"] * allow_tensor + ["Operation"] * allow_operation)
         raise TypeError(f"Can not convert a {type(obj).__name__} into a {kinds}.")
-
-    def _element_by_name(self, name: str, allow_tensor: bool, allow_operation: bool) -> Any:
-        op_name, colon, index = name.partition(":")
-        op = self._by_name.get(op_name)
-        if colon and allow_tensor:
-            if not index.isdigit():
-                raise ValueError(
-                    f'The name {name!r} looks like a Tensor name, but is not a valid one: "<op>:<output>".'
-                )
-            if op is None or int(index) >= len(op._outputs):
-                raise KeyError(f"The name {name!r} refers to a Tensor which does not exist in the graph.")
-            return op._outputs[int(index)]
-        if not allow_operation:
-            hint = f' Tensor names must be of the form "<op_name>:<output_index>"; did you mean "{name}:0"?'
-            raise ValueError(f"The name {name!r} does not refer to a Tensor.{hint}")
-        if op is None or colon:
-            raise KeyError(f"The name {name!r} refers to an Operation not in the graph.")
-        return op
 
     # -- state ---------------------------------------------------------------------------------------------------------
 
@@ -490,7 +398,7 @@ class Graph:
     @property
     def graph_def_version(self) -> int:
         """The version of the GraphDef format that `as_graph_def` writes."""
-        return registry.GRAPH_DEF_VERSION
+        return GRAPH_DEF_VERSION
 
     @property
     def finalized(self) -> bool:
@@ -501,16 +409,13 @@ class Graph:
         """Makes the graph read-only: adding an operation raises RuntimeError from here on."""
         self._finalized = True
 
-    def as_graph_def(self, from_version: int | None = None) -> registry.GraphDef:
+    def as_graph_def(self, from_version: int | None = None) -> GraphDef:
         """The operations (those added after `from_version`) as a serialisable definition."""
         ops = (op for op in self._by_name.values() if from_version is None or op._id > from_version)
-        return registry.GraphDef(tuple(op.node_def for op in ops))
+        return GraphDef(tuple(op.node_def for op in ops))
 
 
-def _unwrap(obj: Any) -> Any:
-    """What stands for `obj` in a graph: a Variable's tensor, an IndexedSlices' op, or `obj` itself."""
-    convert = getattr(obj, "_as_graph_element", None)
-    return obj if convert is None else convert()
-
-
-default_graph.factory = Graph
+def _checked_name(name: Any) -> str:
+    if not isinstance(name, str):
+        raise TypeError(f"Names of tensors and operations are strings, not {type(name).__name__}.")
+    return name

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from flowc.framework.constant_value import constant_value
-from flowc.framework.convert import convert_to_tensor, register_tensor_conversion_function
+from flowc.framework.convert import convert_to_tensor
 from flowc.framework.dtypes import DType
 from flowc.framework.graph import Graph, Operation, Tensor
 
 __all__ = ["IndexedSlices", "IndexedSlicesValue", "convert_to_tensor_or_indexed_slices"]
-
-_LARGE = 100_000_000  # elements of a dense tensor that are worth a warning
 
 
 class IndexedSlicesValue(NamedTuple):
@@ -97,32 +93,3 @@ def convert_to_tensor_or_indexed_slices(
     if dtype is not None and not value.dtype.is_compatible_with(dtype):
         raise TypeError(f"Tensor conversion requested dtype {dtype} for IndexedSlices with dtype {value.dtype.name}")
     return value
-
-
-def _to_dense(value: Any, dtype: DType | None, name: str | None, as_ref: bool) -> Tensor:
-    from flowc.ops import array_ops, segment_ops, slicing_ops  # they use IndexedSlices themselves
-
-    slices: IndexedSlices = value
-    if slices.dense_shape is None:
-        raise ValueError(f"Tensor conversion requested for IndexedSlices without dense_shape: {slices!r}")
-    shape = constant_value(slices.dense_shape)
-    if shape is None:
-        rows: Any = array_ops.squeeze(slicing_ops.slice(slices.dense_shape, [0], [1]), [0])
-    else:
-        _warn_if_large(shape.tolist())
-        rows = int(shape[0])
-    return segment_ops.unsorted_segment_sum(slices.values, slices.indices, rows, name=name)
-
-
-def _warn_if_large(shape: list[int]) -> None:
-    size = 1
-    for dimension in shape:
-        size *= dimension
-    if size >= _LARGE:
-        warnings.warn(
-            f"Converting sparse IndexedSlices to a dense Tensor with {size} elements. This may use much memory.",
-            stacklevel=2,
-        )
-
-
-register_tensor_conversion_function(IndexedSlices, _to_dense)

@@ -3,47 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from flowc.framework import dtypes, source
+from flowc.framework.convert import convert_to_tensor
+from flowc.framework.default_graph import get_default_graph, graph_of
 from flowc.framework.dtypes import DType
-from flowc.framework.stacks import get_default_graph
-
-if TYPE_CHECKING:
-    from flowc.framework.registry import OpDef
+from flowc.framework.graph import Tensor
+from flowc.framework.registry import OpDef
 
 
-def get_graph(values: Sequence[Any]) -> Any:
-    """The graph of those of the values that are in one, which must be the same; else the default graph."""
-    graph, first = None, None
-    for value in values:
-        own = getattr(value, "graph", None)
-        if own is None or own is graph:
-            continue
-        if graph is not None:
-            raise ValueError(f"{value} is not from the same graph as {first}.{source.at_user_line()}")
-        graph, first = own, value
-    return get_default_graph() if graph is None else graph
-
-
-def converted(definition: OpDef, inputs: Sequence[Any], name: str) -> tuple[list[Any], str]:
+def converted(definition: OpDef, inputs: Sequence[Any], name: str) -> tuple[list[Tensor], str]:
     """The inputs as tensors, and the operation's full name: a value becomes the constant `<operation>/<input>`."""
-    graph = get_graph(inputs)
+    graph = graph_of(inputs)
     scope = name[:-1] if name.endswith("/") else graph.unique_name(name)
-    outer = graph._name_stack
-    graph._name_stack = scope
+    outer = graph._name_scope
+    graph._name_scope = scope
     try:
         if graph is get_default_graph():
             return convert_inputs(definition, inputs), scope + "/"
         with graph.as_default():
             return convert_inputs(definition, inputs), scope + "/"
     finally:
-        graph._name_stack = outer
+        graph._name_scope = outer
 
 
-def convert_inputs(definition: OpDef, inputs: Sequence[Any]) -> list[Any]:
+def convert_inputs(definition: OpDef, inputs: Sequence[Any]) -> list[Tensor]:
     """The inputs as tensors. A value without a type of its own gets that of the inputs it must agree with, or int32
     where the op takes only integers; an array is cast to it where that keeps its kind."""
     same_from = len(inputs) if definition.same_from is None else definition.same_from
@@ -82,9 +69,7 @@ def _own_type(value: Any) -> DType | None:
         return None
 
 
-def _convert(value: Any, wanted: DType | None, allowed: frozenset[DType], name: str) -> Any:
-    from flowc.framework.convert import convert_to_tensor
-
+def _convert(value: Any, wanted: DType | None, allowed: frozenset[DType], name: str) -> Tensor:
     own = _own_type(value)
     if own is not None and not _is_array(value):
         return convert_to_tensor(value)

@@ -2,7 +2,7 @@
 
 An op is one block in `flowc/ops/<family>.py`:
 
-    define("Tanh", shape=shapes_lib.unchanged, allowed=FLOATING)
+    define("Tanh", shape=shape_rules.unchanged, allowed=FLOATING, inputs="x")
 
     def tanh(x, name=None):
         \"\"\"...\"\"\"
@@ -13,44 +13,21 @@ An op is one block in `flowc/ops/<family>.py`:
         y = op.outputs[0]
         return grad * (1 - y * y)
 
-and one function in `flowc/codegen/lower/<family>.py` that says how it is computed. `apply` converts the arguments,
-checks their types, names the operation and infers its shape; an error names the op, the types and shapes and the user's
-line.
+and one function in `flowc/codegen/lower/<family>.py` that says how it is computed. `apply` is of
+`flowc.framework.building`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
-from flowc.framework import dtypes, op_inputs, source
+from flowc.framework import dtypes
 from flowc.framework.dtypes import DType
-from flowc.framework.shapes import TensorShape, as_shape
-from flowc.framework.stacks import get_default_graph
-
-GRAPH_DEF_VERSION: Final = 2
-
-
-@dataclass(frozen=True)
-class NodeDef:
-    """One operation as data. `input` holds tensor names (`"add"`, `"split:1"`), then control inputs (`"^init"`)."""
-
-    name: str
-    op: str
-    input: tuple[str, ...]
-    device: str
-    attr: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class GraphDef:
-    """A graph as data, in the order its operations were made."""
-
-    node: tuple[NodeDef, ...]
-    version: int = GRAPH_DEF_VERSION
+from flowc.framework.shapes import TensorShape
 
 
 class ShapeContext(Protocol):
@@ -72,14 +49,15 @@ class ShapeContext(Protocol):
         """The value of input `index` where it is known before the run, else None."""
 
 
-ShapeRule = Callable[[Any], Sequence[Any]]
+ShapeRule = Callable[[ShapeContext], Sequence[Any]]  # one an output: a TensorShape, or what converts to one
+UserShapeRule = Callable[[Any], Sequence[Any]]  # of the operation
 TypeRule = Callable[[Sequence[DType], Mapping[str, Any]], Sequence[DType]]
 GradientFunction = Callable[..., Any]
 
 
 @dataclass(eq=False)
 class OpDef:
-    """What is known of an op type: what `define` was told."""
+    """What is known of an op type: what `define` was told, whose arguments the fields are."""
 
     type: str
     shape: ShapeRule
@@ -91,9 +69,20 @@ class OpDef:
     accepted: set[tuple[int, ...]] = field(default_factory=set, repr=False)  # enums of input types found right before
 
 
+@dataclass(frozen=True)
+class GradientRule:
+    """How to differentiate an op type: `function` (op, *output gradients) gives the gradients of the inputs.
+
+    An output that nothing depends on has the gradient None; with `wants_zeros`, the function gets zeros in its place.
+    """
+
+    function: GradientFunction
+    wants_zeros: bool = False
+
+
 _ops: dict[str, OpDef] = {}
-_shape_overrides: dict[str, ShapeRule] = {}
-_gradients: dict[str, GradientFunction | None] = {}
+_user_shape_rules: dict[str, UserShapeRule] = {}  # of op types that are not defined here
+_gradients: dict[str, GradientRule | None] = {}
 
 
 def define(
@@ -142,9 +131,7 @@ def gradient(*op_types: str) -> Callable[[GradientFunction], GradientFunction]:
 
     def register(function: GradientFunction) -> GradientFunction:
         for op_type in op_types:
-            if op_type in _gradients:
-                raise KeyError(f"Registering two gradients for op type {op_type!r}!")
-            _gradients[op_type] = function
+            _register_gradient(op_type, GradientRule(function))
         return function
 
     return register
@@ -153,23 +140,18 @@ def gradient(*op_types: str) -> Callable[[GradientFunction], GradientFunction]:
 def not_differentiable(*op_types: str) -> None:
     """These op types have no gradient: their outputs are constant with respect to their inputs, or undefined."""
     for op_type in op_types:
-        if op_type in _gradients:
-            raise KeyError(f"Registering two gradients for op type {op_type!r}!")
-        _gradients[op_type] = None
+        _register_gradient(op_type, None)
 
 
-def gradient_function(op: Any) -> GradientFunction | None:
-    """The gradient function of an operation, None if it is not differentiable; LookupError if nothing is registered."""
-    if not op.inputs:
-        return None
-    try:
-        return _gradients[op._gradient_type]
-    except KeyError:
-        line = op.source_line()
-        made = f"\n  made at {line}" if line else ""
-        raise LookupError(
-            f"No gradient defined for operation {op.name!r} (op type: {op._gradient_type}){made}"
-        ) from None
+def _register_gradient(op_type: str, rule: GradientRule | None) -> None:
+    if op_type in _gradients:
+        raise KeyError(f"Registering two gradients for op type {op_type!r}!")
+    _gradients[op_type] = rule
+
+
+def gradient_rule(op_type: str) -> GradientRule | None:
+    """How to differentiate an op type, None if it is not differentiable; KeyError if nothing is registered."""
+    return _gradients[op_type]
 
 
 def has_gradient_entry(op_type: str) -> bool:
@@ -177,144 +159,47 @@ def has_gradient_entry(op_type: str) -> bool:
     return op_type in _gradients
 
 
-class RegisterGradient:
-    """Decorator `@tf.RegisterGradient("MyOp")` for a function (op, *grads) -> input gradients, as in the API.
+# -- what users register, by the API's names ---------------------------------------------------------------------------
 
-    The function gets zeros for an output that nothing depends on; flowc's own (`gradient`) get None.
+
+def _checked_name(op_type: Any) -> str:
+    if not isinstance(op_type, str):
+        raise TypeError("op_type must be a string")
+    return op_type
+
+
+class RegisterGradient:
+    """Decorator `@tf.RegisterGradient("MyOp")` for a function (op, *grads) -> input gradients.
+
+    The function gets zeros for an output that nothing depends on, where `gradient`'s get None.
     """
 
     def __init__(self, op_type: str) -> None:
-        if not isinstance(op_type, str):
-            raise TypeError("op_type must be a string")
-        self._op_type = op_type
+        self._op_type = _checked_name(op_type)
 
     def __call__(self, function: GradientFunction) -> GradientFunction:
-        gradient(self._op_type)(_given_zeros(function))
+        _register_gradient(self._op_type, GradientRule(function, wants_zeros=True))
         return function
 
 
-def _given_zeros(function: GradientFunction) -> GradientFunction:
-    """The gradient function, called with zeros in place of each None that stands for an output of floating type."""
-
-    def filled(op: Any, *grads: Any) -> Any:
-        from flowc.ops.array_ops import zeros_like
-
-        pairs = zip(op.outputs, grads, strict=True)
-        return function(
-            op, *(zeros_like(y) if g is None and y.dtype.base_dtype in dtypes.FLOATING else g for y, g in pairs)
-        )
-
-    return filled
-
-
-def NoGradient(op_type: str) -> None:  # the API's name
+def NoGradient(op_type: str) -> None:
     """Says that an op type is not differentiable."""
-    if not isinstance(op_type, str):
-        raise TypeError("op_type must be a string")
-    not_differentiable(op_type)
+    not_differentiable(_checked_name(op_type))
 
 
 class RegisterShape:
-    """Decorator `@tf.RegisterShape("MyOp")` for a function op -> list of TensorShape, as in the API."""
+    """Decorator `@tf.RegisterShape("MyOp")` for a function op -> list of TensorShape, one an output."""
 
     def __init__(self, op_type: str) -> None:
-        if not isinstance(op_type, str):
-            raise TypeError("op_type must be a string")
-        self._op_type = op_type
+        self._op_type = _checked_name(op_type)
 
-    def __call__(self, function: ShapeRule) -> ShapeRule:
-        if self._op_type in _shape_overrides or self._op_type in _ops:
+    def __call__(self, function: UserShapeRule) -> UserShapeRule:
+        if self._op_type in _user_shape_rules or self._op_type in _ops:
             raise KeyError(f"Registering two shape functions for op type {self._op_type!r}!")
-        _shape_overrides[self._op_type] = function
+        _user_shape_rules[self._op_type] = function
         return function
 
 
-# -- building ----------------------------------------------------------------------------------------------------------
-
-
-class BuildContext:
-    """The ShapeContext of an operation that is being made."""
-
-    __slots__ = ("_op",)
-
-    def __init__(self, op: Any) -> None:
-        self._op = op
-
-    @property
-    def shapes(self) -> list[TensorShape]:
-        return [t._shape for t in self._op._inputs]
-
-    @property
-    def dtypes(self) -> list[DType]:
-        return [t._dtype._base for t in self._op._inputs]
-
-    @property
-    def attrs(self) -> Mapping[str, Any]:
-        attrs: Mapping[str, Any] = self._op._attrs
-        return attrs
-
-    def value(self, index: int) -> np.ndarray[Any, Any] | None:
-        from flowc.framework.constant_value import constant_value
-
-        return constant_value(self._op._inputs[index])
-
-
-def set_shapes(op: Any) -> None:
-    """Infers the shapes of an operation's outputs; ValueError, with the user's line, if its inputs do not fit."""
-    definition = _ops.get(op._type)
-    if definition is None:
-        rule = _shape_overrides.get(op._type)
-        if rule is not None:
-            _assign_shapes(op, rule(op))
-        return
-    try:
-        shapes = definition.shape(BuildContext(op))
-    except ValueError as error:
-        given = ", ".join(str(t._shape) for t in op._inputs)
-        raise ValueError(
-            f"{error}\n  op: {op._name} ({op._type}), input shapes: {given}{source.at_user_line()}"
-        ) from None
-    _assign_shapes(op, shapes)
-
-
-def _assign_shapes(op: Any, shapes: Sequence[Any]) -> None:
-    if len(shapes) != len(op._outputs):
-        raise RuntimeError(f"The shape rule of {op._type!r} gave {len(shapes)} shapes for {len(op._outputs)} outputs.")
-    for tensor, shape in zip(op._outputs, shapes, strict=True):
-        tensor._shape = shape if type(shape) is TensorShape else as_shape(shape)
-
-
-def apply(
-    op_type: str,
-    inputs: Sequence[Any],
-    attrs: Mapping[str, Any] | None = None,
-    name: str | None = None,
-) -> Any:
-    """Makes an operation of a registered type from values that convert to tensors; returns its output tensor.
-
-    A list of tensors for an op with several outputs, the Operation for one with none.
-    Raises TypeError for types that the op does not take or that do not agree, ValueError for shapes that do not fit.
-    """
-    from flowc.framework.graph import Tensor
-
-    definition = _ops[op_type]
-    for value in inputs:
-        if type(value) is not Tensor:
-            inputs, name = op_inputs.converted(definition, inputs, name or op_type)
-            break
-    types = [t._dtype._base for t in inputs]
-    signature = tuple([dtype._enum for dtype in types])
-    if signature not in definition.accepted:
-        op_inputs.check_types(definition, types)
-        definition.accepted.add(signature)
-    result = definition.result
-    if result is None:
-        output_types: Sequence[DType] = types[:1]
-    else:
-        output_types = (result,) if isinstance(result, DType) else result(types, attrs or {})
-    graph = inputs[0]._op._graph if inputs else get_default_graph()
-    op = graph.create_op(op_type, inputs, output_types, None, name, attrs)
-    outputs = op._outputs
-    if len(outputs) == 1:
-        return outputs[0]
-    return list(outputs) if outputs else op
+def user_shape_rule(op_type: str) -> UserShapeRule | None:
+    """What `RegisterShape` was given for an op type, or None."""
+    return _user_shape_rules.get(op_type)

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Final
 
-from flowc.framework.op_inputs import get_graph
-from flowc.framework.stacks import get_default_graph
+from flowc.framework.default_graph import get_default_graph, graph_of
+from flowc.framework.graph import Tensor
 
 DEFAULT_GRAPH_SEED: Final = 87654321
 
@@ -25,20 +25,17 @@ class GraphKeys:
 
 def device(dev: Any) -> AbstractContextManager[None]:
     """`Graph.device` of the default graph."""
-    result: AbstractContextManager[None] = get_default_graph().device(dev)
-    return result
+    return get_default_graph().device(dev)
 
 
 def name_scope(name: str | None) -> AbstractContextManager[str]:
     """`Graph.name_scope` of the default graph."""
-    result: AbstractContextManager[str] = get_default_graph().name_scope(name)
-    return result
+    return get_default_graph().name_scope(name)
 
 
 def control_dependencies(control_inputs: Iterable[Any] | None) -> AbstractContextManager[None]:
     """`Graph.control_dependencies` of the default graph."""
-    result: AbstractContextManager[None] = get_default_graph().control_dependencies(control_inputs)
-    return result
+    return get_default_graph().control_dependencies(control_inputs)
 
 
 def add_to_collection(name: str, value: Any) -> None:
@@ -48,17 +45,13 @@ def add_to_collection(name: str, value: Any) -> None:
 
 def get_collection(key: str, scope: str | None = None) -> list[Any]:
     """`Graph.get_collection` of the default graph."""
-    result: list[Any] = get_default_graph().get_collection(key, scope)
-    return result
+    return get_default_graph().get_collection(key, scope)
 
 
 @contextmanager
 def op_scope(values: Sequence[Any], name: str | None, default_name: str | None = None) -> Iterator[str]:
     """A name scope for a composite op: `name` or `default_name`, in the graph that `values` are of."""
-    from flowc.framework.graph import Tensor
-
-    tensors = [v for v in values if isinstance(v, Tensor)]
-    graph = get_graph(tensors) if tensors else get_default_graph()
+    graph = graph_of([value for value in values if isinstance(value, Tensor)])
     scope = name if name is not None else default_name
     if scope is None:
         raise ValueError("At least one of name and default_name must be given.")

@@ -12,9 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from flowc.framework.registry import ShapeContext
-from flowc.framework.shapes import TensorShape, broadcast_shapes, unknown_shape
+from flowc.framework.shapes import TensorShape, all_known, broadcast_shapes, unknown_shape
 
-Sizes = tuple[int | None, ...]
 Shapes = Sequence[TensorShape]
 
 UNKNOWN = TensorShape(None)
@@ -114,8 +113,4 @@ def vector_length(ctx: ShapeContext, index: int) -> int | None:
 
 def known(shape: TensorShape) -> tuple[int, ...] | None:
     """The sizes of a fully known shape, else None."""
-    sizes = shape.tuple
-    if sizes is None:
-        return None
-    concrete = tuple(d for d in sizes if d is not None)
-    return concrete if len(concrete) == len(sizes) else None
+    return all_known(shape.tuple)

@@ -282,6 +282,14 @@ def as_shape(shape: Any) -> TensorShape:
     return shape if isinstance(shape, TensorShape) else TensorShape(shape)
 
 
+def all_known(sizes: tuple[int | None, ...] | None) -> tuple[int, ...] | None:
+    """The sizes if the rank and all of them are known, else None."""
+    if sizes is None:
+        return None
+    concrete = tuple(size for size in sizes if size is not None)
+    return concrete if len(concrete) == len(sizes) else None
+
+
 def unknown_shape(ndims: int | None = None) -> TensorShape:
     """A shape of unknown sizes, and of unknown rank unless `ndims` is given."""
     return TensorShape(None if ndims is None else (None,) * ndims)

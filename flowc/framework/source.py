@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import linecache
 import os
 import sys
+import warnings
 from types import FrameType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 _TREE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 _PACKAGE_ROOTS = tuple(os.path.join(_TREE, part) + os.sep for part in ("flowc", "codegen", "runtime"))
@@ -13,6 +15,13 @@ _is_library: dict[str, bool] = {}
 _MAX_FRAMES = 6
 
 Lines = tuple[Any, ...]  # (code, line number) of each frame, one after the other: many are kept, so they must be small
+
+
+class Sourced(Protocol):
+    """What knows the user's line that made it: an operation."""
+
+    def source_line(self) -> str:
+        """That line as `file:line`; empty if there is none."""
 
 
 class Line(NamedTuple):
@@ -53,6 +62,14 @@ def describe(lines: Lines) -> list[Line]:
     return [Line(code.co_filename, lineno, code.co_name) for code, lineno in pairs]
 
 
+def traceback(lines: Lines) -> list[tuple[str, int, str, str]]:
+    """Kept lines as Python's own tracebacks are extracted, outermost first: (file, line, function, text)."""
+    return [
+        (at.filename, at.lineno, at.function, linecache.getline(at.filename, at.lineno).strip())
+        for at in reversed(describe(lines))
+    ]
+
+
 def user_line() -> Line | None:
     """The user's line that is running now, or None if only flowc is on the stack."""
     lines = describe(user_lines())
@@ -63,3 +80,18 @@ def at_user_line() -> str:
     """The end of an error's message that says which of the user's lines is running; empty if none is."""
     line = user_line()
     return f"\n  at {line}" if line else ""
+
+
+def made_at(op: Sourced) -> str:
+    """The end of an error's message that says which of the user's lines made an operation; empty if none did."""
+    line = op.source_line()
+    return f"\n  made at {line}" if line else ""
+
+
+def warn_user(message: str, category: type[Warning]) -> None:
+    """Warns with the user's line that is running as the place."""
+    line = user_line()
+    if line is None:
+        warnings.warn(message, category, stacklevel=3)
+    else:
+        warnings.warn_explicit(message, category, line.filename, line.lineno)

@@ -5,17 +5,16 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 
 class DefaultStack:
-    """A stack of defaults, one a thread; the default graph has a bottom that is made when it is first asked for."""
+    """A stack of defaults, one a thread, over a bottom that all threads share."""
 
     def __init__(self) -> None:
         self._local = threading.local()
         self._bottom: Any = None
         self._lock = threading.Lock()
-        self.factory: Callable[[], Any] | None = None
 
     @property
     def _items(self) -> list[Any]:
@@ -25,68 +24,45 @@ class DefaultStack:
             items = self._local.items = []
         return items
 
-    def get(self) -> Any:
-        """The innermost default, or the bottom (None if there is none)."""
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing but the bottom is in force on this thread."""
+        return not self._items
+
+    def innermost(self, make_bottom: Callable[[], Any] = lambda: None) -> Any:
+        """What is in force: the last default that was entered, or the bottom, which is made when first asked for."""
         items = self._items
         if items:
             return items[-1]
-        if self._bottom is None and self.factory is not None:
+        if self._bottom is None:
             with self._lock:
                 if self._bottom is None:
-                    self._bottom = self.factory()
+                    self._bottom = make_bottom()
         return self._bottom
 
-    def reset(self) -> None:
-        """Forgets the bottom, so that the next one is new."""
+    def forget_bottom(self) -> None:
+        """Makes the bottom a new one, the next time it is asked for."""
         self._bottom = None
-
-    def push(self, item: Any) -> None:
-        """Makes `item` the default, without a with-block."""
-        self._items.append(item)
-
-    def remove(self, item: Any) -> None:
-        """Takes `item` off again, wherever it stands; nothing if it does not."""
-        if item in self._items:
-            self._items.remove(item)
 
     @contextmanager
     def using(self, item: Any) -> Iterator[Any]:
-        """In the with-block, `item` is the default."""
+        """In the with-block, `item` is the default. Blocks need not be left in the reverse of their order."""
         items = self._items
         items.append(item)
         try:
             yield item
         finally:
-            if items and items[-1] is item:
-                items.pop()
-            else:
-                self.remove(item)
+            last = len(items) - 1 - items[::-1].index(item)
+            del items[last]
 
 
-default_graph = DefaultStack()
-_sessions = DefaultStack()
-
-
-def session_stack() -> DefaultStack:
-    """The stack of default sessions."""
-    return _sessions
-
-
-def get_default_graph() -> Any:
-    """The graph that op constructors add to on this thread."""
-    return default_graph.get()
+graph_stack: Final = DefaultStack()
+session_stack: Final = DefaultStack()
 
 
 def get_default_session() -> Any:
     """The session that `eval()` and `run()` use on this thread, or None."""
-    return _sessions.get()
-
-
-def reset_default_graph() -> None:
-    """Makes a new, empty graph the default one. Not inside a `Graph.as_default()` block."""
-    if default_graph._items:
-        raise AssertionError("Do not use tf.reset_default_graph() inside a `with graph.as_default()` block.")
-    default_graph.reset()
+    return session_stack.innermost()
 
 
 def default_session(action: str, graph: Any, session: Any = None) -> Any:

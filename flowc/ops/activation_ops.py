@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from flowc.framework import shape_rules
+from flowc.framework.building import apply
 from flowc.framework.dtypes import ORDERED, REAL
 from flowc.framework.graph import Tensor
-from flowc.framework.registry import apply, define, gradient
+from flowc.framework.registry import define, gradient
 from flowc.ops.array_ops import zeros_like
 
 __all__ = ["elu", "relu", "relu6", "softplus", "softsign"]
@@ -22,8 +23,7 @@ define("ReluGrad", shape=shape_rules.merged, allowed=ORDERED, inputs="gradients 
 
 def relu(features: Any, name: str | None = None) -> Tensor:
     """max(features, 0)."""
-    result: Tensor = apply("Relu", [features], name=name)
-    return result
+    return apply("Relu", [features], name=name)
 
 
 @gradient("Relu")
@@ -43,8 +43,7 @@ define("Relu6Grad", shape=shape_rules.merged, allowed=ORDERED, inputs="gradients
 
 def relu6(features: Any, name: str | None = None) -> Tensor:
     """min(max(features, 0), 6)."""
-    result: Tensor = apply("Relu6", [features], name=name)
-    return result
+    return apply("Relu6", [features], name=name)
 
 
 @gradient("Relu6")
@@ -69,8 +68,7 @@ def elu(features: Any, name: str | None = None) -> Tensor:
 
     Source: Clevert, Unterthiner, Hochreiter 2015, https://arxiv.org/abs/1511.07289.
     """
-    result: Tensor = apply("Elu", [features], name=name)
-    return result
+    return apply("Elu", [features], name=name)
 
 
 @gradient("Elu")
@@ -93,8 +91,7 @@ define("SoftplusGrad", shape=shape_rules.merged, allowed=REAL, inputs="gradients
 
 def softplus(features: Any, name: str | None = None) -> Tensor:
     """log(exp(features) + 1), without overflow on the way."""
-    result: Tensor = apply("Softplus", [features], name=name)
-    return result
+    return apply("Softplus", [features], name=name)
 
 
 @gradient("Softplus")
@@ -115,8 +112,7 @@ define("SoftsignGrad", shape=shape_rules.merged, allowed=REAL, inputs="gradients
 
 def softsign(features: Any, name: str | None = None) -> Tensor:
     """features / (|features| + 1)."""
-    result: Tensor = apply("Softsign", [features], name=name)
-    return result
+    return apply("Softsign", [features], name=name)
 
 
 @gradient("Softsign")

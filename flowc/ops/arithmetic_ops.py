@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from flowc.framework import shape_rules
+from flowc.framework.building import apply
 from flowc.framework.dtypes import (
     NUMERIC,
     ORDERED,
@@ -21,11 +22,13 @@ from flowc.framework.dtypes import (
     uint16,
 )
 from flowc.framework.graph import Tensor
-from flowc.framework.registry import apply, define, gradient
+from flowc.framework.op_inputs import convert_inputs
+from flowc.framework.registry import define, gradient, lookup
 from flowc.framework.scopes import op_scope
 from flowc.framework.shapes import as_shape
 from flowc.ops.array_ops import cast, ones_like, zeros_like
-from flowc.ops.reduction_ops import conjugate, sum_to_shape_of
+from flowc.ops.broadcasting_ops import unbroadcast
+from flowc.ops.reduction_ops import conjugate
 
 __all__ = [
     "accumulate_n",
@@ -46,19 +49,6 @@ __all__ = [
     "truediv",
 ]
 
-# -- what the gradients share ------------------------------------------------------------------------------------------
-
-
-def unbroadcast(op: Any, grad_x: Any, grad_y: Any) -> tuple[Any, Any]:
-    """Gradients that have the shape of a binary op's output, summed to those of its two inputs. None stays None."""
-    x, y = op.inputs
-    if x.get_shape() == y.get_shape() and x.get_shape().is_fully_defined():
-        return grad_x, grad_y
-    axes_x, axes_y = apply("BroadcastGradientAxes", [x, y])
-    sum_x = None if grad_x is None else sum_to_shape_of(x, grad_x, axes_x)
-    return sum_x, None if grad_y is None else sum_to_shape_of(y, grad_y, axes_y)
-
-
 # -- add, sub, mul -----------------------------------------------------------------------------------------------------
 
 define("Add", shape=shape_rules.broadcast, allowed=NUMERIC)
@@ -66,8 +56,7 @@ define("Add", shape=shape_rules.broadcast, allowed=NUMERIC)
 
 def add(x: Any, y: Any, name: str | None = None) -> Tensor:
     """x + y."""
-    result: Tensor = apply("Add", [x, y], name=name)
-    return result
+    return apply("Add", [x, y], name=name)
 
 
 @gradient("Add")
@@ -80,8 +69,7 @@ define("Sub", shape=shape_rules.broadcast, allowed=NUMERIC)
 
 def sub(x: Any, y: Any, name: str | None = None) -> Tensor:
     """x - y."""
-    result: Tensor = apply("Sub", [x, y], name=name)
-    return result
+    return apply("Sub", [x, y], name=name)
 
 
 @gradient("Sub")
@@ -94,8 +82,7 @@ define("Mul", shape=shape_rules.broadcast, allowed=NUMERIC)
 
 def mul(x: Any, y: Any, name: str | None = None) -> Tensor:
     """x · y, element by element."""
-    result: Tensor = apply("Mul", [x, y], name=name)
-    return result
+    return apply("Mul", [x, y], name=name)
 
 
 @gradient("Mul")
@@ -111,8 +98,7 @@ define("Div", shape=shape_rules.broadcast, allowed=NUMERIC)
 
 def div(x: Any, y: Any, name: str | None = None) -> Tensor:
     """x / y. Of ints, truncated towards zero as in C; dividing ints by 0 fails the run with InvalidArgumentError."""
-    result: Tensor = apply("Div", [x, y], name=name)
-    return result
+    return apply("Div", [x, y], name=name)
 
 
 @gradient("Div")
@@ -143,16 +129,12 @@ def floordiv(x: Any, y: Any, name: str | None = None) -> Tensor:
     with op_scope([x, y], name, "floordiv") as scope:
         x, y = _of_one_type(x, y)
         if x.dtype.is_floating:
-            result: Tensor = apply("Floor", [div(x, y)], name=scope)
-            return result
+            return apply("Floor", [div(x, y)], name=scope)
         return div(x, y, scope)
 
 
 def _of_one_type(x: Any, y: Any) -> tuple[Tensor, Tensor]:
     """Both as tensors; one that is a Python value takes the other's type. TypeError if they differ."""
-    from flowc.framework.op_inputs import convert_inputs
-    from flowc.framework.registry import lookup
-
     definition = lookup("Div")
     assert definition is not None
     x, y = convert_inputs(definition, [x, y])
@@ -168,8 +150,7 @@ define("Mod", shape=shape_rules.broadcast, allowed=ORDERED)
 
 def mod(x: Any, y: Any, name: str | None = None) -> Tensor:
     """The remainder of x / y with the sign of `x`, as C's % and fmod. Of ints, `y` = 0 fails the run."""
-    result: Tensor = apply("Mod", [x, y], name=name)
-    return result
+    return apply("Mod", [x, y], name=name)
 
 
 @gradient("Mod")
@@ -186,8 +167,7 @@ define("Pow", shape=shape_rules.broadcast, allowed=NUMERIC)
 
 def pow(x: Any, y: Any, name: str | None = None) -> Tensor:
     """x to the power y."""
-    result: Tensor = apply("Pow", [x, y], name=name)
-    return result
+    return apply("Pow", [x, y], name=name)
 
 
 @gradient("Pow")
@@ -207,8 +187,7 @@ define("Maximum", shape=shape_rules.broadcast, allowed=ORDERED)
 
 def maximum(x: Any, y: Any, name: str | None = None) -> Tensor:
     """The greater of x and y, element by element; NaN where either is NaN."""
-    result: Tensor = apply("Maximum", [x, y], name=name)
-    return result
+    return apply("Maximum", [x, y], name=name)
 
 
 @gradient("Maximum")
@@ -221,8 +200,7 @@ define("Minimum", shape=shape_rules.broadcast, allowed=ORDERED)
 
 def minimum(x: Any, y: Any, name: str | None = None) -> Tensor:
     """The lesser of x and y, element by element; NaN where either is NaN."""
-    result: Tensor = apply("Minimum", [x, y], name=name)
-    return result
+    return apply("Minimum", [x, y], name=name)
 
 
 @gradient("Minimum")
@@ -243,8 +221,7 @@ def _chosen_grad(op: Any, grad: Any, comparison: str) -> Any:
 def squared_difference(x: Any, y: Any, name: str | None = None) -> Tensor:
     """(x - y)²."""
     with op_scope([x, y], name, "SquaredDifference") as scope:
-        result: Tensor = apply("Square", [sub(x, y)], name=scope)
-        return result
+        return apply("Square", [sub(x, y)], name=scope)
 
 
 # -- sums of many ------------------------------------------------------------------------------------------------------
@@ -257,8 +234,7 @@ def add_n(inputs: Sequence[Any], name: str | None = None) -> Tensor:
     values = list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
     if not values:
         raise ValueError("inputs must be a list of at least one Tensor with the same dtype and shape")
-    result: Tensor = apply("AddN", values, name=name)
-    return result
+    return apply("AddN", values, name=name)
 
 
 @gradient("AddN")

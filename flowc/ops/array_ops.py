@@ -1,4 +1,4 @@
-"""Shapes and types of tensors: shape, reshape, squeeze, expand_dims, transpose, broadcast_to, cast, identity."""
+"""Shapes and types of tensors: shape, reshape, squeeze, expand_dims, transpose, cast, identity."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from typing import Any
 import numpy as np
 
 from flowc.framework import shape_rules
+from flowc.framework.building import apply
 from flowc.framework.convert import constant, convert_to_tensor
 from flowc.framework.dtypes import ANY, BOOL, INDEX, NUMERIC, DType, as_dtype, float32, float64, int32, int64
 from flowc.framework.graph import Tensor
-from flowc.framework.registry import ShapeContext, apply, define, gradient, not_differentiable
+from flowc.framework.registry import ShapeContext, define, gradient, not_differentiable
 from flowc.framework.scopes import op_scope
 from flowc.framework.shape_rules import UNKNOWN, Shapes
-from flowc.framework.shapes import TensorShape, broadcast_shapes, unknown_shape
+from flowc.framework.shapes import TensorShape, unknown_shape
 from flowc.framework.source import at_user_line
 
 __all__ = [
-    "broadcast_to",
     "cast",
     "expand_dims",
     "identity",
@@ -44,8 +44,7 @@ define("Identity", shape=shape_rules.unchanged, allowed=ANY, inputs="input")
 
 def identity(input: Any, name: str | None = None) -> Tensor:
     """A tensor with the same value as `input`."""
-    result: Tensor = apply("Identity", [input], name=name)
-    return result
+    return apply("Identity", [input], name=name)
 
 
 @gradient("Identity")
@@ -58,8 +57,7 @@ define("StopGradient", shape=shape_rules.unchanged, allowed=ANY, inputs="input")
 
 def stop_gradient(input: Any, name: str | None = None) -> Tensor:
     """`input`, which `tf.gradients` takes for a constant."""
-    result: Tensor = apply("StopGradient", [input], name=name)
-    return result
+    return apply("StopGradient", [input], name=name)
 
 
 not_differentiable("StopGradient")
@@ -76,8 +74,7 @@ define("Shape", shape=_vector_of_rank, allowed=ANY, result=int32, inputs="input"
 
 def shape(input: Any, name: str | None = None) -> Tensor:
     """The shape of `input`: int32[rank]."""
-    result: Tensor = apply("Shape", [input], name=name)
-    return result
+    return apply("Shape", [input], name=name)
 
 
 define("Size", shape=shape_rules.scalar, allowed=ANY, result=int32, inputs="input")
@@ -85,8 +82,7 @@ define("Size", shape=shape_rules.scalar, allowed=ANY, result=int32, inputs="inpu
 
 def size(input: Any, name: str | None = None) -> Tensor:
     """The number of elements of `input`: an int32 scalar."""
-    result: Tensor = apply("Size", [input], name=name)
-    return result
+    return apply("Size", [input], name=name)
 
 
 define("Rank", shape=shape_rules.scalar, allowed=ANY, result=int32, inputs="input")
@@ -94,8 +90,7 @@ define("Rank", shape=shape_rules.scalar, allowed=ANY, result=int32, inputs="inpu
 
 def rank(input: Any, name: str | None = None) -> Tensor:
     """The number of dimensions of `input`: an int32 scalar."""
-    result: Tensor = apply("Rank", [input], name=name)
-    return result
+    return apply("Rank", [input], name=name)
 
 
 not_differentiable("Shape", "Size", "Rank")
@@ -136,8 +131,7 @@ def reshape(tensor: Any, shape: Any, name: str | None = None) -> Tensor:
 
     Raises ValueError if the number of elements differs.
     """
-    result: Tensor = apply("Reshape", [tensor, shape], name=name)
-    return result
+    return apply("Reshape", [tensor, shape], name=name)
 
 
 @gradient("Reshape")
@@ -170,8 +164,7 @@ define("ExpandDims", shape=_expanded, allowed=(ANY, INDEX), inputs="input dim")
 
 def expand_dims(input: Any, dim: Any, name: str | None = None) -> Tensor:
     """`input` with a dimension of size 1 put in before dimension `dim`; -1 puts it last."""
-    result: Tensor = apply("ExpandDims", [input, dim], name=name)
-    return result
+    return apply("ExpandDims", [input, dim], name=name)
 
 
 def _squeezed(ctx: ShapeContext) -> Shapes:
@@ -193,8 +186,7 @@ define("Squeeze", shape=_squeezed, allowed=ANY, inputs="input")
 def squeeze(input: Any, squeeze_dims: Any = None, name: str | None = None) -> Tensor:
     """`input` without its dimensions of size 1, or without those of `squeeze_dims`, a list."""
     dims = [squeeze_dims] if isinstance(squeeze_dims, int) else list(squeeze_dims or [])
-    result: Tensor = apply("Squeeze", [input], {"squeeze_dims": dims}, name)
-    return result
+    return apply("Squeeze", [input], {"squeeze_dims": dims}, name)
 
 
 @gradient("ExpandDims")
@@ -239,8 +231,7 @@ def transpose(a: Any, perm: Any = None, name: str = "transpose") -> Tensor:
         with op_scope([a], name, "transpose") as name:
             perm = list(range(ndims))[::-1] if ndims is not None else apply("Range", [rank(a) - 1, -1, -1])
             return transpose(a, perm, name)
-    result: Tensor = apply("Transpose", [a, perm], name=name or "transpose")
-    return result
+    return apply("Transpose", [a, perm], name=name or "transpose")
 
 
 @gradient("Transpose")
@@ -253,57 +244,10 @@ define("InvertPermutation", shape=shape_rules.unchanged, allowed=INDEX)
 
 def invert_permutation(x: Any, name: str | None = None) -> Tensor:
     """The inverse y of a permutation of 0 … n-1: y[x[i]] = i. `x` is an int vector."""
-    result: Tensor = apply("InvertPermutation", [x], name=name)
-    return result
+    return apply("InvertPermutation", [x], name=name)
 
 
 not_differentiable("InvertPermutation")
-
-# -- broadcasting ------------------------------------------------------------------------------------------------------
-
-
-def _broadcast_to(ctx: ShapeContext) -> Shapes:
-    target = shape_rules.shape_from_value(ctx, 1)
-    if broadcast_shapes(ctx.shapes[0], target).ndims not in (None, target.ndims):
-        raise ValueError(f"Shape {ctx.shapes[0]} does not broadcast to {target}")
-    for own, wanted in zip(reversed(ctx.shapes[0].tuple or ()), reversed(target.tuple or ()), strict=False):
-        if wanted == 1 and own not in (1, None):
-            raise ValueError(f"Shape {ctx.shapes[0]} does not broadcast to {target}")
-    return (target,)
-
-
-define("BroadcastTo", shape=_broadcast_to, allowed=(ANY, INDEX), inputs="input shape")
-
-
-def broadcast_to(input: Any, shape: Any, name: str | None = None) -> Tensor:
-    """`input` repeated along its dimensions of size 1, and along new ones in front, to the given shape."""
-    result: Tensor = apply("BroadcastTo", [input, shape], name=name)
-    return result
-
-
-def _axes_vectors(ctx: ShapeContext) -> Shapes:
-    from flowc.framework.constant_value import values_from_shapes
-
-    if not all(s.is_fully_defined() for s in ctx.shapes):  # whether an axis of 1 was repeated is not known yet
-        return [TensorShape((None,)), TensorShape((None,))]
-    known = values_from_shapes("BroadcastGradientAxes", ctx.attrs, [s.tuple for s in ctx.shapes]) or ()
-    return [TensorShape((None if axes is None else len(axes),)) for axes in known]
-
-
-# For each of two tensors, the axes along which a binary op repeats it: those to sum its gradient over. The values
-# depend on the shapes only (`flowc.framework.constant_value`), so the op is never run.
-define("BroadcastGradientAxes", shape=_axes_vectors, allowed=(ANY,), result=lambda types, attrs: [int32, int32])
-not_differentiable("BroadcastGradientAxes")
-
-
-@gradient("BroadcastTo")
-def _broadcast_to_grad(op: Any, grad: Any) -> Any:
-    from flowc.ops.reduction_ops import sum_to_shape_of
-
-    x = op.inputs[0]
-    axes, _ = apply("BroadcastGradientAxes", [x, op.outputs[0]])
-    return sum_to_shape_of(x, grad, axes), None
-
 
 # -- like another tensor -----------------------------------------------------------------------------------------------
 
@@ -315,8 +259,7 @@ def zeros_like(tensor: Any, dtype: Any = None, name: str | None = None) -> Tenso
     """Zeros of the shape of `tensor`, and of its type unless `dtype` is given."""
     tensor = convert_to_tensor(tensor)
     if dtype is None or as_dtype(dtype).base_dtype is tensor.dtype.base_dtype:
-        result: Tensor = apply("ZerosLike", [tensor], name=name or "zeros_like")
-        return result
+        return apply("ZerosLike", [tensor], name=name or "zeros_like")
     return _filled_like(tensor, 0, as_dtype(dtype), name or "zeros_like")
 
 
@@ -329,8 +272,7 @@ def ones_like(tensor: Any, dtype: Any = None, name: str | None = None) -> Tensor
 def _filled_like(tensor: Tensor, value: int, dtype: DType, name: str) -> Tensor:
     with op_scope([tensor], name) as scope:
         element = np.array(value, dtype.as_numpy_dtype)
-        result: Tensor = apply("Fill", [shape_of(tensor), element], name=scope)
-        return result
+        return apply("Fill", [shape_of(tensor), element], name=scope)
 
 
 # -- cast --------------------------------------------------------------------------------------------------------------
@@ -351,8 +293,7 @@ def cast(x: Any, dtype: Any, name: str | None = None) -> Tensor:
         return tensor
     if target not in NUMERIC | BOOL:
         raise TypeError(f"Cannot cast {source.name} to {target.name}: only numbers and bools are cast.{at_user_line()}")
-    result: Tensor = apply("Cast", [tensor], {"SrcT": source, "DstT": target}, name)
-    return result
+    return apply("Cast", [tensor], {"SrcT": source, "DstT": target}, name)
 
 
 @gradient("Cast")

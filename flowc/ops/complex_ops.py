@@ -10,10 +10,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flowc.framework import shape_rules
+from flowc.framework.building import apply
 from flowc.framework.dtypes import COMPLEX, DType, complex64, complex128, float32, float64
 from flowc.framework.graph import Tensor
-from flowc.framework.registry import apply, define, gradient
+from flowc.framework.registry import define, gradient
 from flowc.ops.array_ops import ones_like, zeros_like
+from flowc.ops.broadcasting_ops import unbroadcast
 
 __all__ = ["complex", "complex_abs", "conj", "imag", "real"]
 
@@ -34,14 +36,11 @@ define("Complex", shape=shape_rules.broadcast, allowed=frozenset(_COMPLEX_OF), r
 
 def complex(real: Any, imag: Any, name: str | None = None) -> Tensor:
     """real + i·imag: complex64 of two float32 tensors, complex128 of two float64 ones."""
-    result: Tensor = apply("Complex", [real, imag], name=name)
-    return result
+    return apply("Complex", [real, imag], name=name)
 
 
 @gradient("Complex")
 def _complex_grad(op: Any, grad: Any) -> Any:
-    from flowc.ops.arithmetic_ops import unbroadcast
-
     return unbroadcast(op, real(grad), imag(grad))
 
 
@@ -50,8 +49,7 @@ define("Real", shape=shape_rules.unchanged, allowed=COMPLEX, result=_real_type, 
 
 def real(in_: Any, name: str | None = None) -> Tensor:
     """The real part."""
-    result: Tensor = apply("Real", [in_], name=name)
-    return result
+    return apply("Real", [in_], name=name)
 
 
 @gradient("Real")
@@ -64,8 +62,7 @@ define("Imag", shape=shape_rules.unchanged, allowed=COMPLEX, result=_real_type, 
 
 def imag(in_: Any, name: str | None = None) -> Tensor:
     """The imaginary part."""
-    result: Tensor = apply("Imag", [in_], name=name)
-    return result
+    return apply("Imag", [in_], name=name)
 
 
 @gradient("Imag")
@@ -78,8 +75,7 @@ define("Conj", shape=shape_rules.unchanged, allowed=COMPLEX, inputs="in")
 
 def conj(in_: Any, name: str | None = None) -> Tensor:
     """The complex conjugate: the imaginary part with the other sign."""
-    result: Tensor = apply("Conj", [in_], name=name)
-    return result
+    return apply("Conj", [in_], name=name)
 
 
 @gradient("Conj")
@@ -92,8 +88,7 @@ define("ComplexAbs", shape=shape_rules.unchanged, allowed=COMPLEX, result=_real_
 
 def complex_abs(x: Any, name: str | None = None) -> Tensor:
     """The modulus √(a² + b²) of a + ib, without overflow on the way: a real tensor."""
-    result: Tensor = apply("ComplexAbs", [x], name=name)
-    return result
+    return apply("ComplexAbs", [x], name=name)
 
 
 @gradient("ComplexAbs")

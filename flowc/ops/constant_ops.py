@@ -8,13 +8,15 @@ from typing import Any
 import numpy as np
 
 from flowc.framework import shape_rules
+from flowc.framework.building import apply
 from flowc.framework.convert import constant, convert_to_tensor, holds_tensors
 from flowc.framework.dtypes import BOOL, INDEX, NUMERIC, REAL, DType, as_dtype, float32, string
 from flowc.framework.graph import Tensor
-from flowc.framework.registry import ShapeContext, apply, define, gradient, not_differentiable
+from flowc.framework.registry import ShapeContext, define, gradient, not_differentiable
 from flowc.framework.scopes import op_scope
 from flowc.framework.shape_rules import Shapes
 from flowc.framework.shapes import TensorShape, as_shape
+from flowc.ops.reduction_ops import reduce_sum
 
 __all__ = ["constant", "fill", "linspace", "ones", "placeholder", "range", "zeros"]
 
@@ -49,8 +51,7 @@ def placeholder(dtype: Any, shape: Any = None, name: str | None = None) -> Tenso
         name: the operation's name.
     """
     attrs = {"dtype": as_dtype(dtype).base_dtype, "shape": as_shape(shape)}
-    result: Tensor = apply("Placeholder", [], attrs, name)
-    return result
+    return apply("Placeholder", [], attrs, name)
 
 
 # -- one value ---------------------------------------------------------------------------------------------------------
@@ -72,14 +73,11 @@ define(
 
 def fill(dims: Any, value: Any, name: str | None = None) -> Tensor:
     """A tensor of shape `dims` (a list or an int vector) whose elements are all `value`, a scalar."""
-    result: Tensor = apply("Fill", [dims, value], name=name)
-    return result
+    return apply("Fill", [dims, value], name=name)
 
 
 @gradient("Fill")
 def _fill_grad(op: Any, grad: Any) -> Any:
-    from flowc.ops.reduction_ops import reduce_sum
-
     return None, reduce_sum(grad)
 
 
@@ -133,8 +131,7 @@ def range(start: Any, limit: Any = None, delta: Any = 1, name: str = "range") ->
     bounds = [start, limit, delta]
     if any(isinstance(bound, float) for bound in bounds):
         bounds = [float(bound) if isinstance(bound, int) else bound for bound in bounds]
-    result: Tensor = apply("Range", bounds, name=name or "range")
-    return result
+    return apply("Range", bounds, name=name or "range")
 
 
 def _linspace_length(ctx: ShapeContext) -> Shapes:
@@ -155,5 +152,4 @@ def linspace(start: Any, stop: Any, num: Any, name: str | None = None) -> Tensor
     with op_scope([start, stop, num], name, "LinSpace") as scope:
         start = convert_to_tensor(start, name="start")
         stop = convert_to_tensor(stop, dtype=start.dtype, name="stop")
-        result: Tensor = apply("LinSpace", [start, stop, num], name=scope)
-        return result
+        return apply("LinSpace", [start, stop, num], name=scope)

@@ -6,9 +6,11 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from flowc.framework import shape_rules
-from flowc.framework.graph import Operation
-from flowc.framework.op_inputs import get_graph
-from flowc.framework.registry import apply, define, not_differentiable
+from flowc.framework.building import make_operation
+from flowc.framework.default_graph import graph_of
+from flowc.framework.graph import Operation, as_operation
+from flowc.framework.indexed_slices import IndexedSlices
+from flowc.framework.registry import define, not_differentiable
 from flowc.framework.scopes import op_scope
 from flowc.ops.array_ops import identity
 
@@ -20,8 +22,7 @@ not_differentiable("NoOp")
 
 def no_op(name: str | None = None) -> Operation:
     """An operation that does nothing: something for control dependencies to hang on."""
-    result: Operation = apply("NoOp", [], name=name)
-    return result
+    return make_operation("NoOp", [], name=name)
 
 
 def group(*inputs: Any, **kwargs: Any) -> Operation:
@@ -32,35 +33,22 @@ def group(*inputs: Any, **kwargs: Any) -> Operation:
     name = kwargs.pop("name", None)
     if kwargs:
         raise ValueError(f"Unknown keyword arguments: {', '.join(kwargs)}")
-    operations = [_operation(value) for value in inputs]
+    operations = [as_operation(value) for value in inputs]
     with op_scope([op.outputs[0] for op in operations if op.outputs], name, "group_deps") as scope:
-        graph = operations[0].graph if operations else get_graph([])
+        graph = operations[0].graph if operations else graph_of([])
         devices = {op.device for op in operations}
         with graph.device(devices.pop() if len(devices) == 1 else None), graph.control_dependencies(operations):
             return no_op(scope)
 
 
-def _operation(value: Any) -> Operation:
-    unwrap = getattr(value, "_as_graph_element", None)
-    value = value if unwrap is None else unwrap()
-    if isinstance(value, Operation):
-        return value
-    op = getattr(value, "op", None)
-    if isinstance(op, Operation):
-        return op
-    raise TypeError(f"Expected an Operation, a Tensor or a Variable, not {value!r}")
-
-
 def with_dependencies(dependencies: Iterable[Any], output_tensor: Any, name: str | None = None) -> Any:
     """`output_tensor`, a tensor or IndexedSlices, but not before all `dependencies` have run."""
-    from flowc.framework.indexed_slices import IndexedSlices
-
     if isinstance(output_tensor, IndexedSlices):
         values = with_dependencies(dependencies, output_tensor.values, name)
         return IndexedSlices(values, output_tensor.indices, output_tensor.dense_shape)
     dependencies = list(dependencies)
     with op_scope([output_tensor], name, "control_dependency") as scope:
-        graph = get_graph([output_tensor])
+        graph = graph_of([output_tensor])
         with graph.device(output_tensor.device or None), graph.control_dependencies(dependencies):
             return identity(output_tensor, scope)
 
@@ -74,6 +62,6 @@ def tuple(tensors: Sequence[Any], name: str | None = None, control_inputs: Itera
     if not present:
         raise ValueError("Must have at least one Tensor")
     with op_scope(present, name, "tuple"):
-        gates = [_operation(value) for value in (*present, *(control_inputs or ()))]
+        gates = [as_operation(value) for value in (*present, *(control_inputs or ()))]
         gate = group(*dict.fromkeys(gates))
         return [None if tensor is None else with_dependencies([gate], tensor) for tensor in tensors]

@@ -7,14 +7,16 @@ from typing import Any
 import numpy as np
 
 from flowc.framework import shape_rules
+from flowc.framework.building import apply
 from flowc.framework.convert import convert_to_tensor
 from flowc.framework.dtypes import ANY, BOOL, NUMERIC, ORDERED, as_dtype, bool_, float32
 from flowc.framework.graph import Tensor
-from flowc.framework.registry import ShapeContext, apply, define, gradient, not_differentiable
+from flowc.framework.registry import ShapeContext, define, gradient, not_differentiable
 from flowc.framework.scopes import op_scope
 from flowc.framework.shape_rules import Shapes, axis_of
 from flowc.framework.shapes import TensorShape
-from flowc.ops.array_ops import broadcast_to, expand_dims, reshape, shape_of, zeros_like
+from flowc.ops.array_ops import expand_dims, reshape, shape_of, zeros_like
+from flowc.ops.broadcasting_ops import broadcast_to
 
 __all__ = [
     "equal",
@@ -38,8 +40,7 @@ define("Equal", shape=shape_rules.broadcast, allowed=NUMERIC | BOOL, result=bool
 
 def equal(x: Any, y: Any, name: str | None = None) -> Tensor:
     """x == y, element by element: bool. NaN equals nothing."""
-    result: Tensor = apply("Equal", [x, y], name=name)
-    return result
+    return apply("Equal", [x, y], name=name)
 
 
 define("NotEqual", shape=shape_rules.broadcast, allowed=NUMERIC | BOOL, result=bool_)
@@ -47,8 +48,7 @@ define("NotEqual", shape=shape_rules.broadcast, allowed=NUMERIC | BOOL, result=b
 
 def not_equal(x: Any, y: Any, name: str | None = None) -> Tensor:
     """x != y, element by element: bool."""
-    result: Tensor = apply("NotEqual", [x, y], name=name)
-    return result
+    return apply("NotEqual", [x, y], name=name)
 
 
 define("Less", shape=shape_rules.broadcast, allowed=ORDERED, result=bool_)
@@ -56,8 +56,7 @@ define("Less", shape=shape_rules.broadcast, allowed=ORDERED, result=bool_)
 
 def less(x: Any, y: Any, name: str | None = None) -> Tensor:
     """x < y, element by element: bool."""
-    result: Tensor = apply("Less", [x, y], name=name)
-    return result
+    return apply("Less", [x, y], name=name)
 
 
 define("LessEqual", shape=shape_rules.broadcast, allowed=ORDERED, result=bool_)
@@ -65,8 +64,7 @@ define("LessEqual", shape=shape_rules.broadcast, allowed=ORDERED, result=bool_)
 
 def less_equal(x: Any, y: Any, name: str | None = None) -> Tensor:
     """x <= y, element by element: bool."""
-    result: Tensor = apply("LessEqual", [x, y], name=name)
-    return result
+    return apply("LessEqual", [x, y], name=name)
 
 
 define("Greater", shape=shape_rules.broadcast, allowed=ORDERED, result=bool_)
@@ -74,8 +72,7 @@ define("Greater", shape=shape_rules.broadcast, allowed=ORDERED, result=bool_)
 
 def greater(x: Any, y: Any, name: str | None = None) -> Tensor:
     """x > y, element by element: bool."""
-    result: Tensor = apply("Greater", [x, y], name=name)
-    return result
+    return apply("Greater", [x, y], name=name)
 
 
 define("GreaterEqual", shape=shape_rules.broadcast, allowed=ORDERED, result=bool_)
@@ -83,8 +80,7 @@ define("GreaterEqual", shape=shape_rules.broadcast, allowed=ORDERED, result=bool
 
 def greater_equal(x: Any, y: Any, name: str | None = None) -> Tensor:
     """x >= y, element by element: bool."""
-    result: Tensor = apply("GreaterEqual", [x, y], name=name)
-    return result
+    return apply("GreaterEqual", [x, y], name=name)
 
 
 not_differentiable("Equal", "NotEqual", "Less", "LessEqual", "Greater", "GreaterEqual")
@@ -96,8 +92,7 @@ define("LogicalAnd", shape=shape_rules.broadcast, allowed=BOOL, result=bool_)
 
 def logical_and(x: Any, y: Any, name: str | None = None) -> Tensor:
     """Whether both x and y are True, element by element."""
-    result: Tensor = apply("LogicalAnd", [x, y], name=name)
-    return result
+    return apply("LogicalAnd", [x, y], name=name)
 
 
 define("LogicalOr", shape=shape_rules.broadcast, allowed=BOOL, result=bool_)
@@ -105,8 +100,7 @@ define("LogicalOr", shape=shape_rules.broadcast, allowed=BOOL, result=bool_)
 
 def logical_or(x: Any, y: Any, name: str | None = None) -> Tensor:
     """Whether x or y or both are True, element by element."""
-    result: Tensor = apply("LogicalOr", [x, y], name=name)
-    return result
+    return apply("LogicalOr", [x, y], name=name)
 
 
 define("LogicalNot", shape=shape_rules.unchanged, allowed=BOOL)
@@ -114,8 +108,7 @@ define("LogicalNot", shape=shape_rules.unchanged, allowed=BOOL)
 
 def logical_not(x: Any, name: str | None = None) -> Tensor:
     """Whether x is False, element by element."""
-    result: Tensor = apply("LogicalNot", [x], name=name)
-    return result
+    return apply("LogicalNot", [x], name=name)
 
 
 not_differentiable("LogicalAnd", "LogicalOr", "LogicalNot")
@@ -159,8 +152,7 @@ def select(condition: Any, t: Any, e: Any, name: str | None = None) -> Tensor:
 
     All three have one shape; or `condition` is a vector and chooses rows of `t` and `e`, or it is a scalar.
     """
-    result: Tensor = apply("Select", [condition, t, e], name=name)
-    return result
+    return apply("Select", [condition, t, e], name=name)
 
 
 @gradient("Select")

@@ -7,10 +7,11 @@ from math import sqrt as _sqrt
 from typing import Any
 
 from flowc.framework import shape_rules
+from flowc.framework.building import apply
 from flowc.framework.convert import convert_to_tensor
 from flowc.framework.dtypes import FLOATING, NUMERIC, ORDERED, REAL, bool_
 from flowc.framework.graph import Tensor
-from flowc.framework.registry import apply, define, gradient, not_differentiable
+from flowc.framework.registry import define, gradient, not_differentiable
 from flowc.ops.array_ops import zeros_like
 from flowc.ops.reduction_ops import conjugate
 
@@ -47,8 +48,7 @@ define("Abs", shape=shape_rules.unchanged, allowed=ORDERED)
 def abs(x: Any, name: str | None = None) -> Tensor:
     """|x|; of a complex tensor its modulus, a real one."""
     x = convert_to_tensor(x, name="x")
-    result: Tensor = apply("ComplexAbs" if x.dtype.is_complex else "Abs", [x], name=name or "Abs")
-    return result
+    return apply("ComplexAbs" if x.dtype.is_complex else "Abs", [x], name=name or "Abs")
 
 
 @gradient("Abs")
@@ -61,8 +61,7 @@ define("Neg", shape=shape_rules.unchanged, allowed=NUMERIC)
 
 def neg(x: Any, name: str | None = None) -> Tensor:
     """-x."""
-    result: Tensor = apply("Neg", [x], name=name)
-    return result
+    return apply("Neg", [x], name=name)
 
 
 @gradient("Neg")
@@ -75,8 +74,7 @@ define("Sign", shape=shape_rules.unchanged, allowed=ORDERED)
 
 def sign(x: Any, name: str | None = None) -> Tensor:
     """-1, 0 or 1 as x is negative, zero or positive; NaN of NaN."""
-    result: Tensor = apply("Sign", [x], name=name)
-    return result
+    return apply("Sign", [x], name=name)
 
 
 @gradient("Sign")
@@ -91,8 +89,7 @@ define("Inv", shape=shape_rules.unchanged, allowed=FLOATING)
 
 def inv(x: Any, name: str | None = None) -> Tensor:
     """1 / x."""
-    result: Tensor = apply("Inv", [x], name=name)
-    return result
+    return apply("Inv", [x], name=name)
 
 
 @gradient("Inv")
@@ -106,8 +103,7 @@ define("Square", shape=shape_rules.unchanged, allowed=NUMERIC)
 
 def square(x: Any, name: str | None = None) -> Tensor:
     """x²."""
-    result: Tensor = apply("Square", [x], name=name)
-    return result
+    return apply("Square", [x], name=name)
 
 
 @gradient("Square")
@@ -121,8 +117,7 @@ define("Sqrt", shape=shape_rules.unchanged, allowed=FLOATING)
 
 def sqrt(x: Any, name: str | None = None) -> Tensor:
     """The square root; NaN of negative numbers."""
-    result: Tensor = apply("Sqrt", [x], name=name)
-    return result
+    return apply("Sqrt", [x], name=name)
 
 
 @gradient("Sqrt")
@@ -135,8 +130,7 @@ define("Rsqrt", shape=shape_rules.unchanged, allowed=FLOATING)
 
 def rsqrt(x: Any, name: str | None = None) -> Tensor:
     """1 / √x."""
-    result: Tensor = apply("Rsqrt", [x], name=name)
-    return result
+    return apply("Rsqrt", [x], name=name)
 
 
 @gradient("Rsqrt")
@@ -152,8 +146,7 @@ define("Exp", shape=shape_rules.unchanged, allowed=FLOATING)
 
 def exp(x: Any, name: str | None = None) -> Tensor:
     """e to the power x."""
-    result: Tensor = apply("Exp", [x], name=name)
-    return result
+    return apply("Exp", [x], name=name)
 
 
 @gradient("Exp")
@@ -166,8 +159,7 @@ define("Log", shape=shape_rules.unchanged, allowed=FLOATING)
 
 def log(x: Any, name: str | None = None) -> Tensor:
     """The natural logarithm; -inf of 0, NaN of negative numbers."""
-    result: Tensor = apply("Log", [x], name=name)
-    return result
+    return apply("Log", [x], name=name)
 
 
 @gradient("Log")
@@ -180,8 +172,7 @@ define("Tanh", shape=shape_rules.unchanged, allowed=FLOATING)
 
 def tanh(x: Any, name: str | None = None) -> Tensor:
     """The hyperbolic tangent."""
-    result: Tensor = apply("Tanh", [x], name=name)
-    return result
+    return apply("Tanh", [x], name=name)
 
 
 @gradient("Tanh")
@@ -195,8 +186,7 @@ define("Sigmoid", shape=shape_rules.unchanged, allowed=FLOATING)
 
 def sigmoid(x: Any, name: str | None = None) -> Tensor:
     """1 / (1 + exp(-x))."""
-    result: Tensor = apply("Sigmoid", [x], name=name)
-    return result
+    return apply("Sigmoid", [x], name=name)
 
 
 @gradient("Sigmoid")
@@ -210,8 +200,7 @@ define("Erf", shape=shape_rules.unchanged, allowed=REAL)
 
 def erf(x: Any, name: str | None = None) -> Tensor:
     """The error function, 2/√π · ∫₀ˣ exp(-t²) dt."""
-    result: Tensor = apply("Erf", [x], name=name)
-    return result
+    return apply("Erf", [x], name=name)
 
 
 @gradient("Erf")
@@ -227,8 +216,7 @@ define("Sin", shape=shape_rules.unchanged, allowed=FLOATING)
 
 def sin(x: Any, name: str | None = None) -> Tensor:
     """The sine; `x` is in radians."""
-    result: Tensor = apply("Sin", [x], name=name)
-    return result
+    return apply("Sin", [x], name=name)
 
 
 @gradient("Sin")
@@ -241,8 +229,7 @@ define("Cos", shape=shape_rules.unchanged, allowed=FLOATING)
 
 def cos(x: Any, name: str | None = None) -> Tensor:
     """The cosine; `x` is in radians."""
-    result: Tensor = apply("Cos", [x], name=name)
-    return result
+    return apply("Cos", [x], name=name)
 
 
 @gradient("Cos")
@@ -257,8 +244,7 @@ define("Floor", shape=shape_rules.unchanged, allowed=REAL)
 
 def floor(x: Any, name: str | None = None) -> Tensor:
     """The greatest whole number that is not greater than x."""
-    result: Tensor = apply("Floor", [x], name=name)
-    return result
+    return apply("Floor", [x], name=name)
 
 
 define("Ceil", shape=shape_rules.unchanged, allowed=REAL)
@@ -266,8 +252,7 @@ define("Ceil", shape=shape_rules.unchanged, allowed=REAL)
 
 def ceil(x: Any, name: str | None = None) -> Tensor:
     """The least whole number that is not less than x."""
-    result: Tensor = apply("Ceil", [x], name=name)
-    return result
+    return apply("Ceil", [x], name=name)
 
 
 not_differentiable("Floor", "Ceil")
@@ -286,8 +271,7 @@ define("IsNan", shape=shape_rules.unchanged, allowed=REAL, result=bool_)
 
 def is_nan(x: Any, name: str | None = None) -> Tensor:
     """Whether x is NaN: bool."""
-    result: Tensor = apply("IsNan", [x], name=name)
-    return result
+    return apply("IsNan", [x], name=name)
 
 
 define("IsInf", shape=shape_rules.unchanged, allowed=REAL, result=bool_)
@@ -295,8 +279,7 @@ define("IsInf", shape=shape_rules.unchanged, allowed=REAL, result=bool_)
 
 def is_inf(x: Any, name: str | None = None) -> Tensor:
     """Whether x is infinite, of either sign: bool."""
-    result: Tensor = apply("IsInf", [x], name=name)
-    return result
+    return apply("IsInf", [x], name=name)
 
 
 define("IsFinite", shape=shape_rules.unchanged, allowed=REAL, result=bool_)
@@ -304,8 +287,7 @@ define("IsFinite", shape=shape_rules.unchanged, allowed=REAL, result=bool_)
 
 def is_finite(x: Any, name: str | None = None) -> Tensor:
     """Whether x is neither infinite nor NaN: bool."""
-    result: Tensor = apply("IsFinite", [x], name=name)
-    return result
+    return apply("IsFinite", [x], name=name)
 
 
 not_differentiable("IsNan", "IsInf", "IsFinite")

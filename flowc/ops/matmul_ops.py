@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from flowc.framework.building import apply
 from flowc.framework.convert import convert_to_tensor
 from flowc.framework.dtypes import FLOATING, INDEX
 from flowc.framework.graph import Tensor
-from flowc.framework.registry import ShapeContext, apply, define, gradient
+from flowc.framework.registry import ShapeContext, define, gradient
 from flowc.framework.shape_rules import UNKNOWN, Shapes
 from flowc.framework.shapes import TensorShape, unknown_shape
 from flowc.ops.reduction_ops import conjugate
@@ -60,11 +61,9 @@ def matmul(
             raise ValueError(
                 "matmul transposes complex matrices, not batches of them: use batch_matmul, which conjugates"
             )
-        batch: Tensor = apply("BatchMatMul", [a, b], turned, name or "MatMul")
-        return batch
+        return apply("BatchMatMul", [a, b], turned, name or "MatMul")
     attrs = {"transpose_a": bool(transpose_a), "transpose_b": bool(transpose_b)}
-    result: Tensor = apply("MatMul", [a, b], attrs, name)
-    return result
+    return apply("MatMul", [a, b], attrs, name)
 
 
 @gradient("MatMul")
@@ -99,8 +98,7 @@ def batch_matmul(
 
     adj_x, adj_y: whether the matrices of x, of y are transposed (and conjugated, if complex) first.
     """
-    result: Tensor = apply("BatchMatMul", [x, y], {"adj_x": bool(adj_x), "adj_y": bool(adj_y)}, name)
-    return result
+    return apply("BatchMatMul", [x, y], {"adj_x": bool(adj_x), "adj_y": bool(adj_y)}, name)
 
 
 @gradient("BatchMatMul")

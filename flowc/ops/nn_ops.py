@@ -8,21 +8,23 @@ from typing import Any
 import numpy as np
 
 from flowc.framework import shape_rules
+from flowc.framework.building import apply, apply_list
 from flowc.framework.convert import convert_to_tensor
 from flowc.framework.dtypes import INDEX, NUMERIC, REAL, float32
 from flowc.framework.graph import Tensor
-from flowc.framework.registry import ShapeContext, apply, define, gradient
+from flowc.framework.registry import ShapeContext, define, gradient
 from flowc.framework.scopes import op_scope
 from flowc.framework.shape_rules import UNKNOWN, Shapes
 from flowc.ops.activation_ops import relu, softplus
 from flowc.ops.arithmetic_ops import add, maximum, mul
 from flowc.ops.array_ops import cast, expand_dims, identity, rank, reshape, shape_of
+from flowc.ops.joining_ops import concat
 from flowc.ops.logic_ops import equal, select
 from flowc.ops.math_ops import abs, exp, floor, inv, rsqrt, square
 from flowc.ops.matmul_ops import matmul
 from flowc.ops.random_ops import random_uniform
 from flowc.ops.reduction_ops import reduce_mean, reduce_sum
-from flowc.ops.slicing_ops import concat, gather
+from flowc.ops.slicing_ops import gather
 
 __all__ = [
     "bias_add",
@@ -53,8 +55,7 @@ define("Softmax", shape=_rows, allowed=REAL, inputs="logits")
 
 def softmax(logits: Any, name: str | None = None) -> Tensor:
     """exp(logits) / sum(exp(logits)) over the last dimension, of rank 2 or any other; without overflow on the way."""
-    result: Tensor = apply("Softmax", [logits], name=name)
-    return result
+    return apply("Softmax", [logits], name=name)
 
 
 @gradient("Softmax")
@@ -68,8 +69,7 @@ define("LogSoftmax", shape=_rows, allowed=REAL, inputs="logits")
 
 def log_softmax(logits: Any, name: str | None = None) -> Tensor:
     """log(softmax(logits)), exact where the softmax underflows: logits - log(sum(exp(logits)))."""
-    result: Tensor = apply("LogSoftmax", [logits], name=name)
-    return result
+    return apply("LogSoftmax", [logits], name=name)
 
 
 @gradient("LogSoftmax")
@@ -101,8 +101,7 @@ def softmax_cross_entropy_with_logits(logits: Any, labels: Any, name: str | None
     `logits` are unscaled: give no softmax of them. Each row of `labels` is a probability distribution.
     No gradient goes to `labels`.
     """
-    loss: Tensor = apply("SoftmaxCrossEntropyWithLogits", [logits, labels], name=name)[0]
-    return loss
+    return apply_list("SoftmaxCrossEntropyWithLogits", [logits, labels], name=name)[0]
 
 
 def _loss_and_sparse_backprop(ctx: ShapeContext) -> Shapes:
@@ -130,8 +129,7 @@ def sparse_softmax_cross_entropy_with_logits(logits: Any, labels: Any, name: str
 
     A label outside [0, classes) fails the run with InvalidArgumentError.
     """
-    loss: Tensor = apply("SparseSoftmaxCrossEntropyWithLogits", [logits, labels], name=name)[0]
-    return loss
+    return apply_list("SparseSoftmaxCrossEntropyWithLogits", [logits, labels], name=name)[0]
 
 
 @gradient("SoftmaxCrossEntropyWithLogits", "SparseSoftmaxCrossEntropyWithLogits")
@@ -171,8 +169,7 @@ define("BiasAdd", shape=_biased, allowed=NUMERIC, inputs="value bias")
 
 def bias_add(value: Any, bias: Any, name: str | None = None) -> Tensor:
     """value + bias, where `bias` is a vector as long as the last dimension of `value`, which has rank 2 or more."""
-    result: Tensor = apply("BiasAdd", [value, bias], name=name)
-    return result
+    return apply("BiasAdd", [value, bias], name=name)
 
 
 @gradient("BiasAdd")
@@ -232,8 +229,7 @@ define("L2Loss", shape=shape_rules.scalar, allowed=REAL, inputs="t")
 
 def l2_loss(t: Any, name: str | None = None) -> Tensor:
     """sum(t²) / 2: a scalar."""
-    result: Tensor = apply("L2Loss", [t], name=name)
-    return result
+    return apply("L2Loss", [t], name=name)
 
 
 @gradient("L2Loss")

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from flowc.framework import shape_rules
+from flowc.framework.building import apply
 from flowc.framework.convert import convert_to_tensor
 from flowc.framework.dtypes import ANY, INDEX, REAL, DType, as_dtype, float32, float64
 from flowc.framework.graph import Tensor
-from flowc.framework.registry import ShapeContext, apply, define, not_differentiable
+from flowc.framework.registry import ShapeContext, define, not_differentiable
 from flowc.framework.scopes import get_seed, op_scope, set_random_seed
 from flowc.framework.shape_rules import Shapes
+from flowc.ops.array_ops import cast
 
 __all__ = ["random_normal", "random_shuffle", "random_uniform", "set_random_seed", "truncated_normal"]
 
@@ -91,8 +93,7 @@ def _scaled_normal(
         mean = convert_to_tensor(mean, kind, "mean")
         stddev = convert_to_tensor(stddev, kind, "stddev")
         scaled = apply("Mul", [_sample(op_type, shape, kind, seed), stddev], name="mul")
-        result: Tensor = apply("Add", [scaled, mean], name=scope)
-        return result
+        return apply("Add", [scaled, mean], name=scope)
 
 
 # -- uniform -----------------------------------------------------------------------------------------------------------
@@ -120,18 +121,11 @@ def random_uniform(
     with op_scope([shape, minval, maxval], name, "random_uniform") as scope:
         low = convert_to_tensor(minval, kind, "min")
         high = convert_to_tensor(1 if maxval is None else maxval, kind, "max")
-        span = _cast(apply("Sub", [high, low], name="sub"), sampled)
+        span = cast(apply("Sub", [high, low], name="sub"), sampled)
         scaled = apply("Mul", [_sample("RandomUniform", shape, sampled, seed), span], name="mul")
         if kind in INDEX:
-            scaled = _cast(apply("Floor", [scaled]), kind)
-        result: Tensor = apply("Add", [scaled, low], name=scope)
-        return result
-
-
-def _cast(x: Any, dtype: DType) -> Any:
-    from flowc.ops.array_ops import cast
-
-    return cast(x, dtype)
+            scaled = cast(apply("Floor", [scaled]), kind)
+        return apply("Add", [scaled, low], name=scope)
 
 
 # -- shuffle -----------------------------------------------------------------------------------------------------------
@@ -142,5 +136,4 @@ not_differentiable("RandomShuffle")
 
 def random_shuffle(value: Any, seed: int | None = None, name: str | None = None) -> Tensor:
     """`value` with its rows (the slices along dimension 0) in random order; seed: see `set_random_seed`."""
-    result: Tensor = apply("RandomShuffle", [value], _seed_attrs(seed), name)
-    return result
+    return apply("RandomShuffle", [value], _seed_attrs(seed), name)

@@ -7,14 +7,15 @@ from typing import Any
 import numpy as np
 
 from flowc.framework import shape_rules
+from flowc.framework.building import apply
 from flowc.framework.constant_value import constant_value
 from flowc.framework.convert import constant, convert_to_tensor
 from flowc.framework.dtypes import BOOL, INDEX, NUMERIC, ORDERED, int32, int64
 from flowc.framework.graph import Tensor
-from flowc.framework.registry import ShapeContext, apply, define, gradient, not_differentiable
+from flowc.framework.registry import ShapeContext, define, gradient, not_differentiable
 from flowc.framework.shape_rules import UNKNOWN, Shapes
 from flowc.framework.shapes import TensorShape, unknown_shape
-from flowc.ops.array_ops import broadcast_to, cast, expand_dims, rank, reshape, shape_of, size
+from flowc.ops.array_ops import cast, expand_dims, rank, reshape, shape_of, size
 
 __all__ = [
     "argmax",
@@ -34,8 +35,7 @@ def _reduce(op_type: str, x: Any, axes: Any, keep_dims: bool, name: str | None) 
     if axes is None:
         ndims = x.get_shape().ndims
         axes = apply("Range", [0, rank(x), 1]) if ndims is None else np.arange(ndims, dtype=np.int32)
-    result: Tensor = apply(op_type, [x, axes], {"keep_dims": bool(keep_dims)}, name)
-    return result
+    return apply(op_type, [x, axes], {"keep_dims": bool(keep_dims)}, name)
 
 
 # -- sum and mean ------------------------------------------------------------------------------------------------------
@@ -116,22 +116,7 @@ def _kept_shape(x: Any, axes: Any) -> Any:
 
 def _spread(op: Any, reduced: Any) -> Any:
     """`reduced`, of the shape of a reduction's output, repeated to the shape of its input."""
-    return broadcast_to(_keep_reduced_dims(op, reduced), shape_of(op.inputs[0]))
-
-
-def sum_to_shape_of(target: Any, x: Any, axes: Any) -> Any:
-    """`x`, of a shape that `target` broadcasts to along `axes`, summed over these to the shape of `target`."""
-    known_axes = constant_value(axes)
-    ndims, target_ndims = x.get_shape().ndims, target.get_shape().ndims
-    if known_axes is None or ndims is None or target_ndims is None:
-        return reshape(reduce_sum(x, axes), shape_of(target))
-    if known_axes.size == 0:
-        return x if ndims == target_ndims else reshape(x, shape_of(target))
-    if known_axes.tolist() == list(range(ndims - target_ndims)):
-        return reduce_sum(x, known_axes)
-    if ndims == target_ndims:
-        return reduce_sum(x, known_axes, keep_dims=True)
-    return reshape(reduce_sum(x, known_axes), shape_of(target))
+    return apply("BroadcastTo", [_keep_reduced_dims(op, reduced), shape_of(op.inputs[0])])
 
 
 # -- max and min -------------------------------------------------------------------------------------------------------
@@ -186,7 +171,7 @@ def _prod_grad(op: Any, grad: Any) -> Any:
     x, axes = op.inputs
     zero, one = constant(0, x.dtype.base_dtype), constant(1, x.dtype.base_dtype)
     is_zero = apply("Equal", [x, zero])
-    others = apply("Select", [is_zero, broadcast_to(one, shape_of(x)), x])
+    others = apply("Select", [is_zero, apply("BroadcastTo", [one, shape_of(x)]), x])
     zeros = reduce_sum(cast(is_zero, x.dtype), axes, keep_dims=True)
     without = reduce_prod(others, axes, keep_dims=True)
     keeps = cast(apply("Equal", [zeros - cast(is_zero, x.dtype), zero]), x.dtype)
@@ -245,8 +230,7 @@ define("ArgMax", shape=_one_axis_dropped, allowed=(ORDERED, INDEX), result=int64
 
 def argmax(input: Any, dimension: Any, name: str | None = None) -> Tensor:
     """The index of the greatest element along `dimension`, the first of equal ones: int64, without that dimension."""
-    result: Tensor = apply("ArgMax", [input, dimension], name=name)
-    return result
+    return apply("ArgMax", [input, dimension], name=name)
 
 
 define("ArgMin", shape=_one_axis_dropped, allowed=(ORDERED, INDEX), result=int64, inputs="input dimension")
@@ -254,8 +238,7 @@ define("ArgMin", shape=_one_axis_dropped, allowed=(ORDERED, INDEX), result=int64
 
 def argmin(input: Any, dimension: Any, name: str | None = None) -> Tensor:
     """The index of the least element along `dimension`, the first of equal ones: int64, without that dimension."""
-    result: Tensor = apply("ArgMin", [input, dimension], name=name)
-    return result
+    return apply("ArgMin", [input, dimension], name=name)
 
 
 not_differentiable("ArgMax", "ArgMin")

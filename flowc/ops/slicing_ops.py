@@ -1,36 +1,25 @@
-"""Parts of tensors, and tensors put together: slice, pad, tile, gather, reverse; concat, split, pack, unpack."""
+"""Parts of tensors, and tensors repeated and turned around: slice, pad, tile, reverse, gather."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from flowc.framework import shape_rules
+from flowc.framework.building import apply
 from flowc.framework.constant_value import constant_value
-from flowc.framework.convert import convert_to_tensor
 from flowc.framework.dtypes import ANY, BOOL, INDEX, NUMERIC, int32
 from flowc.framework.graph import Tensor
-from flowc.framework.registry import ShapeContext, apply, define, gradient
+from flowc.framework.indexed_slices import IndexedSlices
+from flowc.framework.registry import ShapeContext, define, gradient
 from flowc.framework.shape_rules import UNKNOWN, Shapes
 from flowc.framework.shapes import TensorShape, unknown_shape
-from flowc.ops.array_ops import cast, expand_dims, identity, rank, reshape, shape, shape_of, transpose, zeros_like
+from flowc.ops.array_ops import cast, expand_dims, rank, reshape, shape, shape_of
+from flowc.ops.joining_ops import concat
 from flowc.ops.reduction_ops import reduce_sum
 
-__all__ = [
-    "concat",
-    "gather",
-    "pack",
-    "pad",
-    "reverse",
-    "slice",
-    "split",
-    "stack",
-    "tile",
-    "unpack",
-    "unstack",
-]
+__all__ = ["gather", "pad", "reverse", "slice", "tile"]
 
 # -- slice and pad -----------------------------------------------------------------------------------------------------
 
@@ -68,8 +57,7 @@ def slice(input_: Any, begin: Any, size: Any, name: str | None = None) -> Tensor
 
     A size of -1 takes all that is left. Raises ValueError if the part does not lie within the tensor.
     """
-    result: Tensor = apply("Slice", [input_, begin, size], name=name)
-    return result
+    return apply("Slice", [input_, begin, size], name=name)
 
 
 @gradient("Slice")
@@ -108,14 +96,14 @@ define("Pad", shape=_padded, allowed=(NUMERIC | BOOL, INDEX), inputs="input padd
 
 def pad(input: Any, paddings: Any, name: str | None = None) -> Tensor:
     """`input` with zeros around it: `paddings`[d] = (how many before, how many after) in dimension d."""
-    result: Tensor = apply("Pad", [input, paddings], name=name)
-    return result
+    return apply("Pad", [input, paddings], name=name)
 
 
 @gradient("Pad")
 def _pad_grad(op: Any, grad: Any) -> Any:
     x, paddings = op.inputs
-    return slice(grad, reshape(slice(paddings, [0, 0], [-1, 1]), [-1]), shape_of(x)), None
+    begin = cast(reshape(slice(paddings, [0, 0], [-1, 1]), [-1]), int32)  # as shapes are
+    return slice(grad, begin, shape_of(x)), None
 
 
 # -- tile and reverse --------------------------------------------------------------------------------------------------
@@ -139,8 +127,7 @@ define("Tile", shape=_tiled, allowed=(ANY, INDEX), inputs="input multiples")
 
 def tile(input: Any, multiples: Any, name: str | None = None) -> Tensor:
     """`input` repeated `multiples`[d] times in each dimension d."""
-    result: Tensor = apply("Tile", [input, multiples], name=name)
-    return result
+    return apply("Tile", [input, multiples], name=name)
 
 
 @gradient("Tile")
@@ -164,8 +151,7 @@ define("Reverse", shape=_reversed, allowed=(ANY, BOOL), inputs="tensor dims")
 
 def reverse(tensor: Any, dims: Any, name: str | None = None) -> Tensor:
     """`tensor` with the order of its elements reversed in each dimension d where `dims`[d], a bool, is True."""
-    result: Tensor = apply("Reverse", [tensor, dims], name=name)
-    return result
+    return apply("Reverse", [tensor, dims], name=name)
 
 
 @gradient("Reverse")
@@ -189,15 +175,12 @@ def gather(params: Any, indices: Any, name: str | None = None) -> Tensor:
 
     An index out of range fails the run with InvalidArgumentError.
     """
-    result: Tensor = apply("Gather", [params, indices], name=name)
-    return result
+    return apply("Gather", [params, indices], name=name)
 
 
 @gradient("Gather")
 def _gather_grad(op: Any, grad: Any) -> Any:
     """Only the rows that were gathered have a gradient: an IndexedSlices."""
-    from flowc.framework.indexed_slices import IndexedSlices
-
     params, indices = op.inputs
     sizes = params.get_shape()
     if indices.get_shape().ndims == 1:
@@ -205,213 +188,3 @@ def _gather_grad(op: Any, grad: Any) -> Any:
     row = shape_rules.known(sizes[1:])
     row_shape: Any = concat(0, [[-1], slice(shape(params), [1], [-1])]) if row is None else [-1, *row]
     return IndexedSlices(reshape(grad, row_shape), reshape(indices, [-1]), shape_of(params)), None
-
-
-# -- concat and split --------------------------------------------------------------------------------------------------
-
-
-def _concatenated(ctx: ShapeContext) -> Shapes:
-    ctx.shapes[0].assert_has_rank(0)
-    values = ctx.shapes[1:]
-    ranks = [v.ndims for v in values if v.ndims is not None]
-    if not ranks:
-        return (UNKNOWN,)
-    dim = ctx.value(0)
-    values = [v.with_rank(ranks[0]).with_rank_at_least(1) for v in values]
-    if dim is None:
-        return (unknown_shape(ranks[0]),)
-    axis = shape_rules.axis_of(int(dim), ranks[0], "concat_dim")
-    sizes = [v.tuple[axis] for v in values if v.tuple is not None]
-    total = None if None in sizes else sum(s for s in sizes if s is not None)
-    outline = unknown_shape(ranks[0])
-    for value in values:
-        assert value.tuple is not None
-        outline = outline.merge_with((*value.tuple[:axis], None, *value.tuple[axis + 1 :]))
-    assert outline.tuple is not None
-    return (TensorShape((*outline.tuple[:axis], total, *outline.tuple[axis + 1 :])),)
-
-
-define(
-    "Concat",
-    shape=_concatenated,
-    allowed=(INDEX, ANY),
-    same_from=1,
-    result=lambda types, attrs: types[1:2],
-    inputs="concat_dim values",
-)
-
-
-def concat(concat_dim: Any, values: Any, name: str = "concat") -> Tensor:
-    """The tensors of the list `values` joined along dimension `concat_dim`; they agree in all others."""
-    items = list(values) if isinstance(values, (list, tuple)) else [values]
-    if not items:
-        raise ValueError("concat needs at least one tensor")
-    if len(items) == 1:
-        return identity(items[0], name or "concat")
-    result: Tensor = apply("Concat", [concat_dim, *items], name=name or "concat")
-    return result
-
-
-@gradient("Concat")
-def _concat_grad(op: Any, grad: Any) -> Any:
-    """Each input's gradient is the slice of the gradient where it stands."""
-    dim, values = op.inputs[0], op.inputs[1:]
-    ndims, axis = grad.get_shape().ndims, constant_value(dim)
-    if ndims is None or axis is None:
-        return [None, *_slices_along(grad, dim, values)]
-    at = shape_rules.axis_of(int(axis), ndims)
-    sizes = [shape_rules.known(v.get_shape()) for v in values]
-    if any(s is None for s in sizes):
-        return [None, *_slices_along(grad, dim, values)]
-    gradients: list[Any] = [None]
-    begin = np.zeros(ndims, np.int32)
-    for size in sizes:
-        assert size is not None
-        gradients.append(slice(grad, begin.copy(), np.array(size, np.int32)))
-        begin[at] += size[at]
-    return gradients
-
-
-def _slices_along(grad: Any, dim: Any, values: Sequence[Any]) -> list[Any]:
-    """`grad` cut along `dim` as `values` lie in it, where some sizes are not known yet."""
-    count = rank(grad)
-    axis = (cast(dim, int32) + count) % count
-    along = apply("Equal", [apply("Range", [0, count, 1]), axis])
-    begin = zeros_like(shape(grad))
-    gradients = []
-    for value in values:
-        sizes = shape_of(value)
-        gradients.append(slice(grad, begin, sizes))
-        begin = begin + apply("Select", [along, sizes, zeros_like(sizes)])
-    return gradients
-
-
-def _split(ctx: ShapeContext) -> Shapes:
-    ctx.shapes[0].assert_has_rank(0)
-    count = ctx.attrs["num_split"]
-    dim, sizes = ctx.value(0), ctx.shapes[1].tuple
-    if sizes is None:
-        return [UNKNOWN] * count
-    if dim is None:
-        return [unknown_shape(len(sizes))] * count
-    axis = shape_rules.axis_of(int(dim), len(sizes), "split_dim")
-    whole = sizes[axis]
-    if whole is not None and whole % count:
-        raise ValueError(f"Dimension {axis} of size {whole} does not split into {count} equal parts")
-    return [TensorShape((*sizes[:axis], None if whole is None else whole // count, *sizes[axis + 1 :]))] * count
-
-
-define(
-    "Split",
-    shape=_split,
-    allowed=(INDEX, ANY),
-    result=lambda types, attrs: [types[1]] * attrs["num_split"],
-    inputs="split_dim value",
-)
-
-
-def split(split_dim: Any, num_split: int, value: Any, name: str = "split") -> list[Tensor]:
-    """`value` cut along dimension `split_dim` into `num_split` equal parts: a list of tensors."""
-    return _as_list(apply("Split", [split_dim, value], {"num_split": _positive(num_split)}, name or "split"))
-
-
-def _positive(count: int) -> int:
-    if count < 1:
-        raise ValueError(f"A tensor cannot be split into {count} parts")
-    return int(count)
-
-
-def _as_list(outputs: Any) -> list[Tensor]:
-    """What `apply` returned for an op with a list of outputs, of which there may be one or none."""
-    if isinstance(outputs, Tensor):
-        return [outputs]
-    return outputs if isinstance(outputs, list) else []
-
-
-@gradient("Split")
-def _split_grad(op: Any, *grads: Any) -> Any:
-    return None, concat(op.inputs[0], _with_zeros(op, grads))
-
-
-def _with_zeros(op: Any, grads: Sequence[Any]) -> list[Any]:
-    """The gradients of all outputs, zeros for those that nothing depends on."""
-    return [zeros_like(y) if g is None else g for g, y in zip(grads, op.outputs, strict=True)]
-
-
-# -- pack and unpack ---------------------------------------------------------------------------------------------------
-
-
-def _packed(ctx: ShapeContext) -> Shapes:
-    element = shape_rules.merged(ctx)[0]
-    return (TensorShape((len(ctx.shapes),)).concatenate(element),)
-
-
-define("Pack", shape=_packed, allowed=ANY, inputs="values")
-
-
-def pack(values: Any, name: str = "pack") -> Tensor:
-    """The tensors of the list `values`, all of one shape, as the rows of one tensor: shape [n, …]."""
-    if isinstance(values, Tensor):
-        values = unpack(values)
-    if not values:
-        raise ValueError("pack needs at least one tensor")
-    result: Tensor = apply("Pack", list(values), {"N": len(values)}, name or "pack")
-    return result
-
-
-@gradient("Pack")
-def _pack_grad(op: Any, grad: Any) -> Any:
-    return unpack(grad, num=len(op.inputs))
-
-
-def _unpacked(ctx: ShapeContext) -> Shapes:
-    count = ctx.attrs["num"]
-    source = ctx.shapes[0].with_rank_at_least(1)
-    if source.tuple is not None and source.tuple[0] not in (None, count):
-        raise ValueError(f"Cannot unpack {source.tuple[0]} rows into {count} tensors")
-    return [source[1:]] * count
-
-
-define("Unpack", shape=_unpacked, allowed=ANY, result=lambda types, attrs: types * attrs["num"], inputs="value")
-
-
-def unpack(value: Any, num: int | None = None, name: str = "unpack") -> list[Tensor]:
-    """The rows of `value`, a tensor of rank 1 or more, as a list of tensors.
-
-    Raises ValueError if `num`, how many they are, is neither given nor known from the shape.
-    """
-    value = convert_to_tensor(value, name="value")
-    sizes = value.get_shape().with_rank_at_least(1)
-    count = sizes[0].value if num is None else num
-    if count is None:
-        raise ValueError(f"Cannot infer num from shape {sizes}: give it")
-    return _as_list(apply("Unpack", [value], {"num": count}, name or "unpack"))
-
-
-@gradient("Unpack")
-def _unpack_grad(op: Any, *grads: Any) -> Any:
-    return pack(_with_zeros(op, grads))
-
-
-def stack(values: Any, axis: int = 0, name: str = "stack") -> Tensor:
-    """The tensors of the list `values`, all of one shape, as one tensor with a new dimension `axis` of size n."""
-    items = [convert_to_tensor(value) for value in values]
-    if axis == 0:
-        return pack(items, name)
-    ndims = items[0].get_shape().ndims
-    if ndims is None:
-        raise ValueError("stack along another axis than 0 needs tensors of known rank")
-    at = shape_rules.axis_of(axis, ndims + 1)
-    return concat(at, [expand_dims(item, at) for item in items], name)
-
-
-def unstack(value: Any, num: int | None = None, axis: int = 0, name: str = "unstack") -> list[Tensor]:
-    """The parts of `value` at each index along dimension `axis`, as a list of tensors without it."""
-    value = convert_to_tensor(value, name="value")
-    if axis != 0:
-        ndims = value.get_shape().ndims
-        if ndims is None:
-            raise ValueError("unstack along another axis than 0 needs a tensor of known rank")
-        at = shape_rules.axis_of(axis, ndims)
-        value = transpose(value, [at, *(d for d in range(ndims) if d != at)])
-    return unpack(value, num, name)

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from flowc.framework.building import apply, make_operation
 from flowc.framework.convert import convert_to_tensor
 from flowc.framework.dtypes import ANY, INDEX, NUMERIC, DType, as_dtype
 from flowc.framework.graph import Operation, Tensor
-from flowc.framework.registry import ShapeContext, apply, define, not_differentiable
+from flowc.framework.registry import ShapeContext, define, not_differentiable
 from flowc.framework.shapes import TensorShape, as_shape
 
 __all__ = ["assign", "assign_add", "assign_sub", "scatter_add", "scatter_sub", "scatter_update"]
@@ -43,8 +44,7 @@ not_differentiable("Variable")
 def variable_op(shape: Any, dtype: Any, name: str | None = "Variable") -> Tensor:
     """A reference to new storage of `shape` and `dtype`, without a value until one is assigned."""
     attrs = {"shape": as_shape(shape), "dtype": as_dtype(dtype).base_dtype, "container": "", "shared_name": ""}
-    ref: Tensor = apply("Variable", [], attrs, name)
-    return ref
+    return apply("Variable", [], attrs, name)
 
 
 # -- writing all of it -------------------------------------------------------------------------------------------------
@@ -62,8 +62,7 @@ not_differentiable("Assign", "AssignAdd", "AssignSub")
 
 
 def _update(op_type: str, ref: Any, value: Any, attrs: dict[str, Any], name: str | None) -> Tensor:
-    result: Tensor = apply(op_type, [as_reference(ref), value], attrs, name)
-    return result
+    return apply(op_type, [as_reference(ref), value], attrs, name)
 
 
 def assign(
@@ -124,8 +123,7 @@ not_differentiable("ScatterUpdate", "ScatterAdd", "ScatterSub")
 def _scatter(op_type: str, ref: Any, indices: Any, updates: Any, use_locking: bool, name: str | None) -> Tensor:
     target = as_reference(ref)
     updates = convert_to_tensor(updates, dtype=target.dtype.base_dtype, name="updates")
-    result: Tensor = apply(op_type, [target, indices, updates], {"use_locking": use_locking}, name)
-    return result
+    return apply(op_type, [target, indices, updates], {"use_locking": use_locking}, name)
 
 
 def scatter_update(
@@ -182,8 +180,7 @@ def count_up_to(ref: Any, limit: int, name: str | None = None) -> Tensor:
 
     Raises OutOfRangeError when run while the variable is at `limit` or above; it is unchanged then.
     """
-    result: Tensor = apply("CountUpTo", [as_reference(ref)], {"limit": int(limit)}, name)
-    return result
+    return apply("CountUpTo", [as_reference(ref)], {"limit": int(limit)}, name)
 
 
 # An op of its own, since reading a variable for nothing is what a compiler removes.
@@ -200,5 +197,4 @@ not_differentiable("AssertVariablesInitialized")
 
 def assert_initialized(refs: list[Tensor], name: str | None = None) -> Operation:
     """An operation that raises FailedPreconditionError when run before all the variables are initialised."""
-    op: Operation = apply("AssertVariablesInitialized", [as_reference(ref) for ref in refs], name=name)
-    return op
+    return make_operation("AssertVariablesInitialized", [as_reference(ref) for ref in refs], name=name)

@@ -109,8 +109,7 @@ class AdamOptimizer(Optimizer):
                 state_ops.assign(power, mul(power, self._scalar(name, beta, power)), use_locking=self._use_locking)
                 for power, name, beta in zip(powers, ("beta1", "beta2"), (self._beta1, self._beta2), strict=True)
             ]
-        op: Operation = control_flow_ops.group(*update_ops, *grown, name=name_scope)
-        return op
+        return control_flow_ops.group(*update_ops, *grown, name=name_scope)
 
 
 def _one_minus(x: Tensor) -> Tensor:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
+from flowc.autodiff import gradients
 from flowc.framework.convert import convert_to_tensor
 from flowc.framework.dtypes import REAL, DType
-from flowc.framework.gradients import gradients
 from flowc.framework.graph import Operation, Tensor
 from flowc.framework.indexed_slices import IndexedSlices, convert_to_tensor_or_indexed_slices
 from flowc.framework.scopes import op_scope

@@ -19,10 +19,11 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from flowc.framework.building import make_operation
 from flowc.framework.convert import convert_to_tensor
 from flowc.framework.dtypes import INDEX, REAL
-from flowc.framework.graph import Operation, Tensor
-from flowc.framework.registry import ShapeContext, ShapeRule, apply, define, not_differentiable
+from flowc.framework.graph import Operation
+from flowc.framework.registry import ShapeContext, ShapeRule, define, not_differentiable
 from flowc.framework.shapes import TensorShape
 from flowc.ops.state_ops import as_reference, check_rows
 
@@ -102,5 +103,4 @@ def update(op_type: str, *inputs: Any, use_locking: bool = False, name: str | No
             tensors.append(as_reference(value))
         else:
             tensors.append(convert_to_tensor(value, None if input_name == "indices" else dtype))
-    result: Tensor = apply(op_type, tensors, {"use_locking": use_locking}, name)
-    return result.op
+    return make_operation(op_type, tensors, {"use_locking": use_locking}, name)

@@ -1,7 +1,7 @@
 """The programs of the guide's chapters 1.1, 1.2.6, 1.3, 2.2 and 2.3.1 to 2.3.3, letter for letter.
 
-What `in_python_3` changes is the import line, the print statement and `xrange`. Where a program as printed is no program
-at all (`w` is defined and `W` used), the test says so and puts it right.
+What `in_python_3` changes is the import line, the print statement and `xrange`. Where a program as printed is none
+(`w` is defined and `W` used), the test says so and puts it right.
 """
 
 from __future__ import annotations

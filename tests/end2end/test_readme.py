@@ -12,7 +12,8 @@ import numpy as np
 import flowc as tf
 from flowc.framework import shape_rules
 from flowc.framework.dtypes import REAL
-from flowc.framework.registry import apply, define, gradient
+from flowc.framework.building import apply
+from flowc.framework.registry import define, gradient
 from flowc.codegen.lower.registry import lowering
 from flowc.ops import math_ops
 """

@@ -53,7 +53,7 @@ def _check_run(program: Program, built: Built, reference: Reference, session: An
     expected, expected_error = _outcome(lambda: reference.run(fetches, feeds))
     actual, error = _outcome(lambda: session.run(fetches, feeds))
     if error is None and expected_error is not None and not _value_needed(expected_error, fetches):
-        return None
+        raise UndefinedError
     if type(error) is not type(expected_error):
         kind = "no error" if error is None else f"{type(error).__name__}"
         return Failure(kind, f"raised {error!r}, expected {expected_error!r}")

@@ -94,7 +94,8 @@ class Reference:
         with np.errstate(all="ignore"):
             noisy = np.asarray(y + push * np.where(np.isfinite(step), step, 0), y.dtype)
             unclear = _order_matters(op, inputs) | _overflows_in_float16(inputs, y)
-            return np.where(unclear, np.asarray(np.nan, y.dtype), noisy)
+            other = np.asarray(self._rng.choice([np.nan, float(np.finfo(y.dtype).max)]), y.dtype)
+            return np.where(unclear, other, noisy)
 
 
 def _magnitude(op: Operation, inputs: list[Array], y: Array) -> Array:
@@ -120,7 +121,7 @@ def _order_matters(op: Operation, inputs: list[Array]) -> Array | bool:
 
 
 def _overflows_in_float16(inputs: list[Array], y: Array) -> Array | bool:
-    """Where a finite float16 computation leaves the type's range, which kernels need not see: they compute in float32."""
+    """Where finite float16 numbers leave the type's range, which kernels need not see: they compute in float32."""
     if y.dtype != np.float16 or any(x.dtype == np.float16 and np.isinf(x).any() for x in inputs):
         return False
     return np.isinf(y)

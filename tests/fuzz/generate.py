@@ -11,11 +11,11 @@ import numpy as np
 
 import flowc as tf
 from flowc.framework.dtypes import as_dtype
-from tests.fuzz.program import Api, Array, Built, Program, Ref, Step, build
+from tests.fuzz.program import PERIOD, Api, Array, Built, Program, Ref, Step, build
 
 SIZES = (1, 2, 3, 4, 7, 16, 33)
 TYPES = ("float32",) * 8 + ("float64", "float64", "int32", "int32", "int64", "uint8", "float16", "bool", "complex64")
-MAX_ELEMENTS = 20_000
+LARGE = (257, 700, 1031)  # sizes at which reductions are split and threads share work
 SPECIAL = (float("nan"), float("inf"), float("-inf"), -0.0, 0.0)
 
 
@@ -32,6 +32,7 @@ class Generator:
         self.variables: list[Ref] = []
         self.updates: list[Ref] = []
         self.sizes = self._related_sizes()
+        self.max_elements = max(20_000, 2 * int(np.prod(self.sizes)))
 
     # -- what patterns use ---------------------------------------------------------------------------------------------
 
@@ -60,7 +61,8 @@ class Generator:
 
     def dtype(self, ref: Ref) -> str:
         """The name of a tensor's type."""
-        return str(self.built.tensor(ref).dtype.base_dtype.name)
+        name: str = self.built.tensor(ref).dtype.base_dtype.name
+        return name
 
     def kind(self, ref: Ref) -> str:
         """f, i, u, b or c, as NumPy has it."""
@@ -89,12 +91,14 @@ class Generator:
                 shape = np.broadcast_shapes(self.shape(other), self.shape(ref))
             except ValueError:
                 return False
-            return int(np.prod(shape)) <= MAX_ELEMENTS
+            return int(np.prod(shape)) <= self.max_elements
 
         return self.pick("fiubc", fits)
 
     def array(self, shape: Sequence[int], dtype: str) -> Array:
-        """Random values: small, now and then special."""
+        """Random values: small, now and then special; of many, the first ones repeated, which print better."""
+        if np.prod(shape) > PERIOD * 20:
+            return np.resize(self.array((PERIOD,), dtype), tuple(shape))
         numpy_type = np.dtype(as_dtype(dtype).as_numpy_dtype)
         if numpy_type.kind == "b":
             return np.asarray(self.numpy.random(shape) < 0.5)
@@ -121,6 +125,8 @@ class Generator:
         sizes = self.random.sample(SIZES, 3)
         if self.chance(0.06):
             sizes[self.random.randrange(3)] = 0
+        elif self.chance(0.04):
+            sizes = [self.random.choice((1, 2)), self.random.choice((3, *LARGE)), self.random.choice(LARGE)]
         return sizes
 
     def leaf_shape(self) -> tuple[int, ...]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.fuzz.generate import MAX_ELEMENTS, Generator, api, pattern
+from tests.fuzz.generate import Generator, api, pattern
 from tests.fuzz.program import Api, Ref
 
 SMOOTH = ["tanh", "sigmoid", "sin", "cos", "square", "neg", "abs", "identity", "erf"]
@@ -217,7 +217,7 @@ def split(g: Generator) -> None:
 @pattern(0.8)
 def concat(g: Generator) -> None:
     """Along an axis, a tensor with others that have its shape or differ along the axis only."""
-    if x := g.pick(where=lambda r: len(g.shape(r)) >= 1 and g.size(r) * 3 < MAX_ELEMENTS):
+    if x := g.pick(where=lambda r: len(g.shape(r)) >= 1 and g.size(r) * 3 < g.max_elements):
         shape, axis = g.shape(x), g.random.randrange(len(g.shape(x)))
 
         def fits(r: Ref) -> bool:
@@ -236,19 +236,19 @@ def pack_unpack(g: Generator) -> None:
     if g.chance(0.5):
         if x := g.pick(where=lambda r: len(g.shape(r)) >= 1 and 1 <= g.shape(r)[0] <= 4):
             g.add("unpack", x)
-    elif x := g.pick(where=lambda r: len(g.shape(r)) < 4 and g.size(r) * 3 < MAX_ELEMENTS):
+    elif x := g.pick(where=lambda r: len(g.shape(r)) < 4 and g.size(r) * 3 < g.max_elements):
         g.add("pack", [x, *(g.partner(x, broadcast=False) for _ in range(g.random.randint(0, 2)))])
 
 
 @pattern(0.5)
 def tile(g: Generator) -> None:
-    if x := g.pick(where=lambda r: len(g.shape(r)) >= 1 and g.size(r) * 8 < MAX_ELEMENTS):
+    if x := g.pick(where=lambda r: len(g.shape(r)) >= 1 and g.size(r) * 8 < g.max_elements):
         g.add("tile", x, [g.random.choice([1, 1, 2, 3 if g.chance(0.8) else 0]) for _ in g.shape(x)])
 
 
 @pattern(0.5)
 def pad(g: Generator) -> None:
-    if x := g.pick(where=lambda r: len(g.shape(r)) >= 1 and g.size(r) * 4 < MAX_ELEMENTS):
+    if x := g.pick(where=lambda r: len(g.shape(r)) >= 1 and g.size(r) * 4 < g.max_elements):
         g.add("pad", x, [[g.random.randint(0, 2), g.random.randint(0, 1)] for _ in g.shape(x)])
 
 

@@ -16,6 +16,7 @@ import numpy as np
 import flowc as tf
 
 Array = np.ndarray[Any, Any]
+PERIOD = 61  # large arrays repeat as many values
 
 
 @dataclass(frozen=True)
@@ -95,9 +96,16 @@ def _references(value: Any) -> Iterator[Ref]:
             yield from _references(item)
 
 
+def _equal(x: Array, y: Array) -> bool:
+    return np.array_equal(x, y, equal_nan=x.dtype.kind in "fc")
+
+
 def render(value: Any) -> str:
     """A value as Python source."""
     if isinstance(value, np.ndarray):
+        first = value.reshape(-1)[:PERIOD]
+        if value.size > PERIOD and _equal(value, np.resize(first, value.shape)):
+            return f"np.resize({render(first)}, {value.shape})"
         kind = "object" if value.dtype == object else f"np.{'bool' if value.dtype == bool else value.dtype}"
         empty = "" if value.size else f".reshape({value.shape})"
         return f"np.array({value.tolist()}, {kind}){empty}"

@@ -9,6 +9,7 @@ import numpy as np
 
 import flowc as tf
 from flowc.framework import registry
+from flowc.framework.building import apply_list
 from flowc.framework.dtypes import DType, as_dtype
 from tests.fuzz.compare import Reference, difference
 
@@ -41,8 +42,7 @@ class Batch:
     def op(self, op_type: str, *inputs: Any, **attrs: Any) -> Any:
         """The outputs of an operation, which are all checked; the first is returned."""
         with self.graph.as_default():
-            result = registry.apply(op_type, inputs, attrs)
-        outputs = result if isinstance(result, list) else [result]
+            outputs = apply_list(op_type, inputs, attrs)
         shapes = ", ".join(f"{t.dtype.base_dtype.name}{t.get_shape()}" for t in outputs[0].op.inputs)
         self._wanted += [(f"{op_type}({shapes}) {attrs or ''}", t) for t in outputs]
         return outputs[0]

@@ -16,7 +16,7 @@ import pytest
 import flowc as tf
 from flowc.codegen.reference import run_reference
 from flowc.framework import registry
-from flowc.framework.registry import apply
+from flowc.framework.building import apply_list
 from tests.kernels.batch import Array
 
 STEP = 1e-5
@@ -49,7 +49,7 @@ def case(op_type: str, *inputs: Any, fixed: tuple[int, ...] = (), **attrs: Any) 
     """The op itself; an input that is a shape is given values."""
     arrays = tuple(smooth(x, seed=i) if isinstance(x, tuple) else np.asarray(x) for i, x in enumerate(inputs))
     held = frozenset(fixed) | {i for i, x in enumerate(arrays) if x.dtype.kind not in "fc"}
-    return Case(op_type, arrays, lambda *tensors: apply(op_type, tensors, attrs), held)
+    return Case(op_type, arrays, lambda *tensors: apply_list(op_type, tensors, attrs), held)
 
 
 def complex_values(shape: tuple[int, ...], seed: int = 0) -> Array:

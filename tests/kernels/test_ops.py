@@ -11,8 +11,8 @@ import pytest
 import flowc as tf
 from flowc.codegen.reference.interpreter import run_reference
 from flowc.framework import registry
+from flowc.framework.building import apply_list
 from flowc.framework.dtypes import BOOL, COMPLEX, FLOATING, INDEX, INTEGER, NUMERIC, ORDERED, REAL, DType
-from flowc.framework.registry import apply
 from flowc.train.training_ops import update
 
 Array = np.ndarray[Any, Any]
@@ -48,8 +48,7 @@ def check_each(
     with tf.Graph().as_default(), tf.Session() as sess:
         tensors = [tf.constant(x) if i in known else tf.placeholder(x.dtype, x.shape) for i, x in enumerate(inputs)]
         feeds = {t: x for i, (t, x) in enumerate(zip(tensors, inputs, strict=True)) if i not in known}
-        results = [apply(op_type, tensors, attrs) for attrs in many_attrs]
-        outputs = [y for result in results for y in (result if isinstance(result, list) else [result])]
+        outputs = [y for attrs in many_attrs for y in apply_list(op_type, tensors, attrs)]
         got = sess.run(outputs, feeds)
         wanted, _ = run_reference(outputs, feeds, {})
     for mine, right in zip(got, wanted, strict=True):

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import flowc as tf
-from flowc.framework.registry import apply
-from flowc.framework.stacks import get_default_graph
+from flowc.framework.building import apply, make_operation
+from flowc.framework.default_graph import get_default_graph
 from tests.fuzz.compare import Reference, difference
 from tests.kernels.batch import REAL, TYPES, Array, extremes, values
 
@@ -154,7 +154,7 @@ def test_a_failed_run_changes_nothing(index: int) -> None:
 
 
 def test_uninitialised_variables_are_named() -> None:
-    checked = apply("AssertVariablesInitialized", [reference(np.float32(1))])
+    checked = make_operation("AssertVariablesInitialized", [reference(np.float32(1))])
     with tf.Session() as session:
         with pytest.raises(tf.errors.FailedPreconditionError, match="Variable"):
             session.run(checked)

@@ -13,7 +13,7 @@ import pytest
 
 import flowc as tf
 from flowc.codegen.reference.interpreter import run_reference
-from flowc.framework.registry import apply
+from flowc.framework.building import apply_list
 
 STEP = 1e-6
 
@@ -297,5 +297,5 @@ def test_axes_of_broadcasting_come_from_partial_shapes() -> None:
     assert axes(None, (2,)) == [None, None]
     assert values_from_shapes("Add", {}, [(), ()]) is None
     with tf.Graph().as_default():
-        axes_of_x, axes_of_y = apply("BroadcastGradientAxes", [tf.zeros([2, 3]), tf.zeros([3])])
+        axes_of_x, axes_of_y = apply_list("BroadcastGradientAxes", [tf.zeros([2, 3]), tf.zeros([3])])
     assert [axes_of_x.get_shape(), axes_of_y.get_shape()] == [tf.TensorShape([0]), tf.TensorShape([1])]

@@ -73,6 +73,7 @@ def test_ieee_values() -> None:
     assert np.signbit(compute("Neg", f32(0.0)))
     assert compute("Floor", f32(-0.5)) == -1
     assert compute("Mod", f32(-7.5), f32(2)) == -1.5
+    assert compute("Pow", f32(-INF, -0.0), f32(0.5)).tolist() == [INF, 0]
     assert compute("Sigmoid", f32(-1000, 1000)).tolist() == [0, 1]
 
 

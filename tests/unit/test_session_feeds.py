@@ -74,7 +74,7 @@ class TestValues:
         with pytest.raises((TypeError, ValueError), match=f"'x:0', of type {dtype.name}"):
             as_fed(x, value)
 
-    def test_an_overflow_to_infinity_is_numpys_to_tell(self) -> None:
+    def test_an_overflow_to_infinity_is_told(self) -> None:
         with pytest.warns(RuntimeWarning, match="overflow"):
             assert as_fed(tf.placeholder(tf.float32), [1e300]) == np.inf
 

@@ -18,11 +18,13 @@ import numpy as np
 
 from flowc.framework import registry
 from flowc.framework.convert import convert_to_tensor
+from flowc.framework.default_graph import graph_of
+from flowc.framework.dtypes import FLOATING
 from flowc.framework.graph import Operation, Tensor
 from flowc.framework.indexed_slices import IndexedSlices, convert_to_tensor_or_indexed_slices
-from flowc.framework.op_inputs import get_graph
 from flowc.framework.scopes import op_scope
-from flowc.ops import arithmetic_ops, array_ops, constant_ops, control_flow_ops, slicing_ops
+from flowc.framework.source import made_at
+from flowc.ops import arithmetic_ops, array_ops, constant_ops, control_flow_ops, joining_ops
 
 __all__ = ["AggregationMethod", "gradients"]
 
@@ -75,7 +77,7 @@ def gradients(
     seeds = [None] * len(targets) if grad_ys is None else _as_list(grad_ys)
     if len(seeds) != len(targets):
         raise ValueError(f"Passed {len(seeds)} grad_ys for {len(targets)} ys")
-    get_graph([*targets, *sources])  # raises ValueError where they are of several graphs
+    graph_of([*targets, *sources])  # raises ValueError where they are of several graphs
     with op_scope([*targets, *sources], name, "gradients"):
         flow = _Flow(sources, aggregation_method)
         path = _operations_between(sources, targets)
@@ -136,7 +138,7 @@ def _initial_gradient(y: Tensor, seed: Any) -> Gradient:
     if not (dtype.is_floating or dtype.is_complex):
         raise TypeError(
             f"Gradients are of floating-point or complex tensors; {y.name!r} is {dtype.name}: cast what it is made of."
-            + _made_at(y.op)
+            + made_at(y.op)
         )
     if seed is None:
         if y.get_shape().is_fully_defined():
@@ -207,8 +209,8 @@ def _tree_sum(parts: Sequence[Tensor]) -> Tensor:
 
 def _concatenated(slices: Sequence[IndexedSlices]) -> IndexedSlices:
     """The sum of sparse gradients: all their rows, in which an index may repeat."""
-    values = slicing_ops.concat(0, [part.values for part in slices])
-    indices = slicing_ops.concat(0, _of_one_type([part.indices for part in slices]))
+    values = joining_ops.concat(0, [part.values for part in slices])
+    indices = joining_ops.concat(0, _of_one_type([part.indices for part in slices]))
     shapes = (part.dense_shape for part in slices)
     return IndexedSlices(values, indices, next((shape for shape in shapes if shape is not None), None))
 
@@ -227,12 +229,12 @@ def _differentiate(op: Operation, flow: _Flow, gated: bool) -> None:
     arrived = [flow.take(tensor) for tensor in op._outputs]
     if all(gradient is None for gradient in arrived):
         return
-    function = registry.gradient_function(op)
-    if function is None:
+    rule = _rule_of(op)
+    if rule is None:
         return
     with op._graph.name_scope(op._name + "_grad"):
-        results = _as_list(function(op, *(_argument(op, gradient) for gradient in arrived)))
-        results = _checked(op, results)
+        arguments = [_argument(op, rule, i, gradient) for i, gradient in enumerate(arrived)]
+        results = _checked(op, _as_list(rule.function(op, *arguments)))
         if gated:
             results = _gate(results)
     for tensor, gradient in zip(op._inputs, results, strict=True):
@@ -240,8 +242,22 @@ def _differentiate(op: Operation, flow: _Flow, gated: bool) -> None:
             flow.add(tensor, gradient)
 
 
-def _argument(op: Operation, gradient: Gradient | None) -> Gradient | None:
+def _rule_of(op: Operation) -> registry.GradientRule | None:
+    """How to differentiate the operation, None if it is not differentiable."""
+    if not op._inputs:
+        return None
+    try:
+        return registry.gradient_rule(op._gradient_type)
+    except KeyError:
+        missing = f"No gradient defined for operation {op.name!r} (op type: {op._gradient_type})"
+        raise LookupError(missing + made_at(op)) from None
+
+
+def _argument(op: Operation, rule: registry.GradientRule, index: int, gradient: Gradient | None) -> Gradient | None:
     """The gradient of one output as the op's gradient function takes it: few take IndexedSlices."""
+    output = op._outputs[index]
+    if gradient is None and rule.wants_zeros and output._dtype._base in FLOATING:
+        return array_ops.zeros_like(output)
     if isinstance(gradient, IndexedSlices) and op._gradient_type not in _PASSES_SLICES:
         return convert_to_tensor(gradient)
     return gradient
@@ -271,12 +287,7 @@ def _fitting(op: Operation, index: int, gradient: Gradient) -> Gradient:
 
 
 def _misfit(op: Operation, what: str) -> ValueError:
-    return ValueError(f"The gradient of {op.name!r} ({op.type}) {what}." + _made_at(op))
-
-
-def _made_at(op: Operation) -> str:
-    line = op.source_line()
-    return f"\n  made at {line}" if line else ""
+    return ValueError(f"The gradient of {op.name!r} ({op.type}) {what}." + made_at(op))
 
 
 def _gate(results: Sequence[Gradient | None]) -> list[Gradient | None]:
