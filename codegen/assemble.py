@@ -14,10 +14,11 @@ import numpy as np
 from flowc.codegen.explain import describe
 from flowc.codegen.fuse import Fusion
 from flowc.codegen.groups import Group
-from flowc.codegen.ir import Node, Program, broadcast_access
+from flowc.codegen.ir import Node, broadcast_access
 from flowc.codegen.memory import Layout, Place
 from flowc.codegen.nest import Operand, build_nest
 from flowc.codegen.plan import ENTRY_WIDTH, ErrorSite, FetchSpec, Kernel, Plan, Space, TensorSpec, VariableSpec
+from flowc.codegen.program import Program
 from flowc.codegen.render import Rendered, render
 from flowc.codegen.schedule import Schedule
 from flowc.codegen.templates import Launch, Pointer, StateWord, StatusWord, Symbol, template_of

@@ -12,9 +12,10 @@ from typing import Any
 
 from flowc.codegen.fuse import Fusion, live_nodes
 from flowc.codegen.groups import Group
-from flowc.codegen.ir import Node, Program
+from flowc.codegen.ir import Node
 from flowc.codegen.memory import Layout
 from flowc.codegen.plan import Plan, Space
+from flowc.codegen.program import Program
 from flowc.codegen.schedule import Schedule
 from flowc.framework.debug import debug_level, say
 

@@ -15,8 +15,9 @@ from flowc.codegen.plan import Column, FetchSpec, Plan, Space, TensorSpec, Varia
 if TYPE_CHECKING:  # whoever only prints a plan needs no compiler
     from flowc.codegen.fuse import Fusion
     from flowc.codegen.groups import Group
-    from flowc.codegen.ir import Node, Program
+    from flowc.codegen.ir import Node
     from flowc.codegen.memory import Layout
+    from flowc.codegen.program import Program
     from flowc.codegen.schedule import Schedule
 
 Json = dict[str, Any]

@@ -13,7 +13,8 @@ from math import prod
 from typing import Final
 
 from flowc.codegen.groups import Form, Group, Level, misaligned, reads_in_place, same_domain, squeezed
-from flowc.codegen.ir import ARG_REDUCTIONS, Node, Program, broadcast_access, is_dense
+from flowc.codegen.ir import ARG_REDUCTIONS, Node, broadcast_access, is_dense
+from flowc.codegen.program import Program
 
 LIMITS: Final = (40, 12, 4, 2)  # members of a group: LLVM's and numba's time grows faster than a kernel's size
 AFFORDABLE: Final = 1500  # nodes to compile, all kernels together

@@ -60,7 +60,8 @@ def misaligned(node: Node, other: Group, home: Group) -> bool:
         for arg in member.args:
             base = arg.args[0] if arg.op == "view" else arg
             if base in other.levels:
-                reader, at = (arg, "full") if member.op == "reduce" else (member, level)
+                reader = arg if member.op == "reduce" else member
+                at: Level = "full" if member.op == "reduce" else level
                 if not reads_in_place(arg, reader, home, at, "full"):
                     return True
     return home.levels[node] != "full"

@@ -17,11 +17,12 @@ from typing import Any, Literal
 from flowc.codegen.assemble import Interface, assemble, stored_members
 from flowc.codegen.debug import passed
 from flowc.codegen.feed_spec import FeedSpec, NeedsFeedValues
-from flowc.codegen.fuse import Fusion, fuse
+from flowc.codegen.fuse import Fusion, fuse, live_nodes
 from flowc.codegen.groups import Group
-from flowc.codegen.ir import Node, Program
+from flowc.codegen.ir import Node
 from flowc.codegen.memory import Layout, plan_memory
 from flowc.codegen.plan import FetchSpec, Plan, TensorSpec, VariableSpec
+from flowc.codegen.program import Program
 from flowc.codegen.schedule import Schedule, is_host_value, prepare_outputs, schedule
 from flowc.codegen.specialise import specialise
 from flowc.framework.graph import Operation, Tensor
@@ -108,8 +109,6 @@ def _fetch_spec(tensor: Tensor, node: Node) -> FetchSpec:
 def _variables(program: Program) -> tuple[VariableSpec, ...]:
     """The variables that the run reads or writes, in the order it meets them."""
     found: dict[str, tuple[Node, bool]] = {}
-    from flowc.codegen.fuse import live_nodes
-
     for node in (*live_nodes(program), *program.required):
         if node.op == "input" and node.attr[0] == "variable":
             found[node.attr[1]] = (node, True)

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 
 from flowc.codegen.fuse import Fusion
 from flowc.codegen.groups import Group
-from flowc.codegen.ir import Node, Program, broadcast_access, is_dense
+from flowc.codegen.ir import Node, broadcast_access, is_dense
+from flowc.codegen.program import Program
 from flowc.codegen.templates import template_of
 
 

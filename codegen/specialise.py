@@ -15,8 +15,9 @@ import numpy as np
 
 import flowc.codegen.lower  # noqa: F401  # registers the lowerings
 from flowc.codegen.feed_spec import FeedSpec, NeedsFeedValues
-from flowc.codegen.ir import Array, Node, Program, Shape
+from flowc.codegen.ir import Array, Node, Shape
 from flowc.codegen.lower.registry import OUTPUT, LoweredOp, UnknownValue, changed_inputs, lowering_of, update_of
+from flowc.codegen.program import Program
 from flowc.codegen.prune import needed_ops
 from flowc.framework import registry
 from flowc.framework.constant_value import values_from_shapes

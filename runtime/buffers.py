@@ -61,6 +61,8 @@ class OutputArrays:
             except IndexError:
                 break
             free = sys.getrefcount(array) == _ALONE
+            if free and not self._is_as_made(array):
+                continue
             self._spares.append(array)
             if free:
                 return array
@@ -69,6 +71,11 @@ class OutputArrays:
         if len(self._spares) > 2:
             self._spares.popleft()
         return array
+
+
+    def _is_as_made(self, array: npt.NDArray[np.generic]) -> bool:
+        """Whether whoever had the array has left its shape, type and flags alone."""
+        return array.shape == self.shape and array.dtype == self.dtype and array.flags.carray
 
 
 def _references_of_a_local() -> int:

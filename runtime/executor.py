@@ -16,7 +16,7 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,11 +24,10 @@ import numpy.typing as npt
 from flowc.codegen.plan import Column, ErrorSite, Plan, Space, TensorSpec
 from flowc.runtime import native
 from flowc.runtime.buffers import OutputArrays, Words, address_of
-from flowc.runtime.instance import Instance
+from flowc.runtime.instance import Instance, Storage
 from flowc.runtime.layout import Block
 from flowc.runtime.native_code import FAULT, STALE
 from flowc.runtime.pool import pool
-from flowc.runtime.session_lock import SessionLock
 
 Array = npt.NDArray[Any]
 
@@ -36,23 +35,6 @@ _SHORT_RUN_NS = 2000  # a shorter run keeps the GIL: releasing it costs more tha
 _ENTRY_NS = 5
 _CHUNK_NS = 5000  # what `grain` units of work take
 _BYTES_PER_NS = 8
-
-
-class Storage(Protocol):
-    """Where a plan's variables and state words live: the session, or a plan loaded from a file.
-
-    The two addresses are asked for at an executable's first run and after the epoch advanced, with the lock held.
-    """
-
-    @property
-    def lock(self) -> SessionLock:
-        """Held while a plan runs that touches variables or state words; its epoch says when their memory changed."""
-
-    def address(self, name: str, dtype: str, shape: tuple[int, ...]) -> int:
-        """Address of the variable's memory, valid until the epoch advances."""
-
-    def state_address(self, key: str) -> int:
-        """Address of the int64 word that the op `key` keeps between runs."""
 
 
 class KernelFault(Exception):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -13,11 +13,26 @@ from flowc.runtime import blas, native
 from flowc.runtime.buffers import Words, address_of, aligned_bytes, aligned_words
 from flowc.runtime.layout import Block, Check, Row
 from flowc.runtime.pool import pool
-
-if TYPE_CHECKING:
-    from flowc.runtime.executor import Storage
+from flowc.runtime.session_lock import SessionLock
 
 _NEVER_BOUND = -1  # no epoch: the first run finds the instance stale and binds its variables
+
+
+class Storage(Protocol):
+    """Where a plan's variables and state words live: the session, or a plan loaded from a file.
+
+    The two addresses are asked for at an executable's first run and after the epoch advanced, with the lock held.
+    """
+
+    @property
+    def lock(self) -> SessionLock:
+        """Held while a plan runs that touches variables or state words; its epoch says when their memory changed."""
+
+    def address(self, name: str, dtype: str, shape: tuple[int, ...]) -> int:
+        """Address of the variable's memory, valid until the epoch advances."""
+
+    def state_address(self, key: str) -> int:
+        """Address of the int64 word that the op `key` keeps between runs."""
 
 
 class Instance:

@@ -11,10 +11,11 @@ from itertools import accumulate
 
 import numpy as np
 
-from flowc.codegen.ir import Node, Program, Shape
+from flowc.codegen.ir import Node, Shape
 from flowc.codegen.lower.common import dense, full, refuse_strings, stored
 from flowc.codegen.lower.registry import LoweredOp, lowering
 from flowc.codegen.lower.state import scattered
+from flowc.codegen.program import Program
 from flowc.framework.constant_value import values_from_shapes
 from flowc.framework.dtypes import int64
 

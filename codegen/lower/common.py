@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from flowc.codegen.ir import Node, Program, access, is_dense
+from flowc.codegen.ir import Node, access, is_dense
 from flowc.codegen.lower.registry import LoweredOp
+from flowc.codegen.program import Program
 from flowc.framework.dtypes import DType, float16, float32, string
 from flowc.framework.errors import InvalidArgumentError, UnimplementedError
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from functools import reduce
 from typing import Final
 
-from flowc.codegen.ir import Node, Program
+from flowc.codegen.ir import Node
 from flowc.codegen.lower.common import checked, full, invalid, refuse_strings
 from flowc.codegen.lower.registry import LoweredOp, lowering
+from flowc.codegen.program import Program
 from flowc.framework.dtypes import DType, bool_, complex64, float32, float64
 
 UNARY: Final = {

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from flowc.codegen.ir import Node, Program, access
+from flowc.codegen.ir import Node, access
 from flowc.codegen.kernels.matmul import matrix_layout
 from flowc.codegen.lower.common import full, refuse_strings, stored
 from flowc.codegen.lower.registry import LoweredOp, lowering
+from flowc.codegen.program import Program
 from flowc.framework.dtypes import float16, float32
 
 

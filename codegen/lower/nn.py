@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
-from flowc.codegen.ir import Node, Program
+from flowc.codegen.ir import Node
 from flowc.codegen.lower.common import in_float32, token
 from flowc.codegen.lower.registry import LoweredOp, lowering
+from flowc.codegen.program import Program
 from flowc.framework.dtypes import float16, float32
 
 # -- activations -------------------------------------------------------------------------------------------------------

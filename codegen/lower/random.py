@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from flowc.codegen.ir import Node, Program
+from flowc.codegen.ir import Node
 from flowc.codegen.lower.common import dense, refuse_strings
 from flowc.codegen.lower.registry import LoweredOp, lowering
+from flowc.codegen.program import Program
 from flowc.framework.dtypes import int64
 
 DISTRIBUTIONS: Final = {"RandomStandardNormal": "normal", "RandomUniform": "uniform", "TruncatedNormal": "truncated"}

@@ -5,9 +5,10 @@ from __future__ import annotations
 from math import prod
 from typing import Final
 
-from flowc.codegen.ir import Node, Program
+from flowc.codegen.ir import Node
 from flowc.codegen.lower.common import axes_of, in_float32, invalid
 from flowc.codegen.lower.registry import LoweredOp, lowering
+from flowc.codegen.program import Program
 from flowc.framework.dtypes import int64
 
 KINDS: Final = {"All": "all", "Any": "any", "Max": "max", "Min": "min", "Prod": "prod", "Sum": "sum"}

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from flowc.codegen.ir import Node, Program
+from flowc.codegen.ir import Node
 from flowc.codegen.lower.common import checked, dense, index_token, refuse_strings, whole
 from flowc.codegen.lower.registry import OUTPUT, LoweredOp, lowering, update
+from flowc.codegen.program import Program
 
 SCATTERS: Final = {"ScatterAdd": "scatter_add", "ScatterSub": "scatter_sub", "ScatterUpdate": "scatter_update"}
 

@@ -10,10 +10,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from flowc.codegen.ir import Node, Program
+from flowc.codegen.ir import Node
 from flowc.codegen.lower.common import dense
 from flowc.codegen.lower.registry import LoweredOp, update
 from flowc.codegen.lower.state import scattered
+from flowc.codegen.program import Program
 from flowc.framework.dtypes import DType, float16, float32, int64
 
 Rule = Callable[..., Sequence[Node]]

@@ -66,7 +66,7 @@ class Generator:
 
     def kind(self, ref: Ref) -> str:
         """f, i, u, b or c, as NumPy has it."""
-        return np.dtype(as_dtype(self.dtype(ref)).as_numpy_dtype).kind
+        return str(np.dtype(as_dtype(self.dtype(ref)).as_numpy_dtype).kind)
 
     def is_reference(self, ref: Ref) -> bool:
         """Whether it is a reference to a variable, which has other values at other times of a run."""

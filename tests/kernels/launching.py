@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 import flowc.codegen.lower  # noqa: F401  # registers the templates
-from flowc.codegen.ir import Node, Program, access
+from flowc.codegen.ir import Node, access
+from flowc.codegen.program import Program
 from flowc.codegen.templates import Launch, Pointer, StateWord, StatusWord, Symbol, template_of
 from flowc.framework.dtypes import as_dtype
 from flowc.runtime import symbols

@@ -159,7 +159,7 @@ class Problem:
         result = case.function(*self.tensors)
         outputs = result if isinstance(result, list) else [result]
         values, _ = run_reference(outputs, self.feeds, {})
-        shapes = [np.shape(value) for value in values]
+        shapes = [np.asarray(value).shape for value in values]
         self.total = tf.add_n([self._weighted(y, s, i) for i, (y, s) in enumerate(zip(outputs, shapes, strict=True))])
         self.gradients = tf.gradients(self.total, [self.tensors[i] for i in self.free])
 
@@ -185,7 +185,7 @@ class Problem:
             moved = x.copy()
             moved[at] += sign * step
             values, _ = run_reference([self.total], {**self.feeds, self.tensors[index]: moved}, {})
-            totals.append(float(np.real(values[0])))
+            totals.append(float(np.asarray(values[0]).real))
         return (totals[0] - totals[1]) / (2 * STEP)
 
 

@@ -238,8 +238,8 @@ def test_shaping(dtype: str) -> None:
     one = batch.feed(values((1, 3, 1), dtype))
     for dims in ([], [0], [-1], [0, 2]):
         batch.op("Squeeze", one, squeeze_dims=dims)
-    for shape in ((2, 3, 4), (1, 3, 5), (2, 4, 3, 5), (0, 3, 1)):
-        batch.op("BroadcastTo", one, np.array(shape, np.int32))
+    for target in ([2, 3, 4], [1, 3, 5], [2, 4, 3, 5], [0, 3, 1]):
+        batch.op("BroadcastTo", one, np.array(target, np.int32))
     batch.check()
 
 

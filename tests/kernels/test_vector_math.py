@@ -15,8 +15,8 @@ from flowc.codegen.cpu.vector_math import BOTH, FLOAT32
 
 # greatest errors over all 2³² inputs, rounded up: a change that makes one worse must say so here
 ULP = {
-    "exp": 1.05, "expm1": 1.5, "log": 0.9, "log1p": 1.5, "tanh": 2.45, "sigmoid": 2.45, "sin": 2.0, "cos": 2.0,
-    "tan": 3.3, "erf": 1.3, "pow": 0.6, "sqrt": 0.5, "rsqrt": 1.5, "reciprocal": 0.5,
+    "exp": 1.05, "expm1": 1.5, "log": 0.9, "log1p": 1.5, "tanh": 2.45, "sigmoid": 2.45, "sin": 2.05, "cos": 2.0,
+    "tan": 3.8, "erf": 1.3, "pow": 0.6, "sqrt": 0.5, "rsqrt": 1.5, "reciprocal": 0.5,
 }  # fmt: skip
 SOURCE = """\
 def k(args, lo, hi):

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 import flowc as tf
-from flowc.codegen.ir import Node, Program, access
+from flowc.codegen.ir import Node, access
+from flowc.codegen.program import Program
 from flowc.codegen.lower.registry import (
     OUTPUT,
     LoweredOp,
