@@ -66,6 +66,7 @@ def _pip_install(python: Path, requirements: Path) -> None:
 def variables(environment: str, cache: Path | None = None) -> dict[str, str]:
     """Environment variables of a process that runs `environment`; `cache` is where flowc keeps its kernels."""
     result = dict(os.environ, TF_CPP_MIN_LOG_LEVEL="3", PYTHONUNBUFFERED="1", CUDA_VISIBLE_DEVICES="")
+    result.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed package's modules are compiled once, not at every import
     if environment == "jax":
         result.update(JAX_PLATFORMS="cpu")
     if cache is not None:

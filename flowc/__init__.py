@@ -39,7 +39,7 @@ from flowc.framework.dtypes import (
     uint8,
     uint16,
 )
-from flowc.framework.dtypes import bool_ as bool  # noqa: A004  # the API's name
+from flowc.framework.dtypes import bool_ as bool  # the API's name
 from flowc.framework.errors import OpError
 from flowc.framework.graph import Graph, Operation, Tensor
 from flowc.framework.indexed_slices import *
@@ -80,7 +80,7 @@ from flowc.variable_scope import *
 from flowc.variables import *
 
 if TYPE_CHECKING:
-    from flowc.runtime.aot import CompiledPlan, compile, load_plan  # noqa: A004
+    from flowc.runtime.aot import CompiledPlan, compile, load_plan
     from flowc.runtime.devices import devices
     from flowc.runtime.misses import PlanMissWarning
     from flowc.runtime.session import InteractiveSession, Session

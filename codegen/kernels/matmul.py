@@ -91,7 +91,9 @@ _BLAS: Final = {
     complex128: _Blas("c128", "cblas_zgemm", "ptr", 8, struct.unpack("<4q", struct.pack("<4d", 1, 0, 0, 0))),
 }
 _CHUNK_NS: Final = 6000  # work that is worth a thread of its own
-_LEAST_BLOCK: Final = 32  # rows or columns: every block packs all of the other matrix again
+_LEAST_BLOCK: Final = 32  # rows or columns
+_PACKING_NS_BYTE: Final = 0.1  # BLAS packs what it multiplies: every block packs all of the other matrix again
+_WORTH: Final = 3  # times its packing, that a block's work must be
 _MOST_BLOCKS: Final = 64
 _FEW_PRODUCTS: Final = 8  # of a batch: fewer are split one by one
 
@@ -140,7 +142,8 @@ def _split_product(call: Node, blas: _Blas, index: int, work_ns: int) -> Launch:
     a, b = call.args
     batch, m, n = sizes_of(call)
     size = call.dtype.size
-    block = _block(max(m, n), work_ns)
+    packing_ns = int(min(m, n) * a.shape[-1] * size * _PACKING_NS_BYTE)  # of the matrix that every block reads all of
+    block = _block(max(m, n), work_ns, max(_CHUNK_NS, _WORTH * packing_ns))
     if m >= n:
         blocks = (block, 0, _bytes(a, -2, block), 0, block * n * size)
     else:
@@ -150,10 +153,10 @@ def _split_product(call: Node, blas: _Blas, index: int, work_ns: int) -> Launch:
     return Launch(_code(GEMM, blas), words, units, max(1, _CHUNK_NS * units // max(work_ns, 1)), _moved(call) // batch)
 
 
-def _block(size: int, work_ns: int) -> int:
-    """Rows or columns a block: 2^j blocks of about the same size, each with enough to do; a multiple of 4."""
+def _block(size: int, work_ns: int, least_ns: int) -> int:
+    """Rows or columns a block: 2^j blocks of about the same size, each with `least_ns` of work; a multiple of 4."""
     blocks = 1
-    while blocks < _MOST_BLOCKS and size // (2 * blocks) >= _LEAST_BLOCK and work_ns // (2 * blocks) >= _CHUNK_NS:
+    while blocks < _MOST_BLOCKS and size // (2 * blocks) >= _LEAST_BLOCK and work_ns // (2 * blocks) >= least_ns:
         blocks *= 2
     return (-(-size // blocks) + 3) // 4 * 4 if blocks > 1 else size
 

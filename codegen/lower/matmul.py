@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+
 from flowc.codegen.ir import Node, access
 from flowc.codegen.kernels.matmul import matrix_layout
 from flowc.codegen.lower.common import full, refuse_strings, stored
@@ -28,7 +30,7 @@ def batch_matmul(p: Program, op: LoweredOp, x: Node, y: Node) -> Node:
 
 def _stack(p: Program, x: Node, adjoint: bool) -> Node:
     """`x` as [batch, rows, columns]."""
-    batch = x.size // max(x.shape[-1] * x.shape[-2], 1)
+    batch = prod(x.shape[:-2])
     x = p.reshape(x, (batch, *x.shape[-2:]))
     if not adjoint:
         return x

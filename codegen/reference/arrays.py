@@ -35,7 +35,7 @@ def _rank(op: ReferenceOp, x: Array) -> Array:
 
 @reference("ZerosLike")
 def _zeros_like(op: ReferenceOp, x: Array) -> Array:
-    return np.full(x.shape, b"", object) if x.dtype == object else np.zeros(x.shape, op.dtype)
+    return np.zeros(x.shape, op.dtype)
 
 
 @reference("Fill")

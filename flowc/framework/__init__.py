@@ -9,7 +9,7 @@ To be read in this order; each module uses only those before it:
     device              names of devices, and how scopes merge them
     dtypes              types of elements
     shapes              shapes, known or partly known
-    node_def            graphs as plain data
+    node_def            graphs as plain data, and the names in it
     stacks              what is in force on a thread: the default graph and session
     overloads           the operators that tensors have
     registry            what is known of each op type: its inputs, its shape rule, its gradient

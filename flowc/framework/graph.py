@@ -16,7 +16,7 @@ from flowc.framework import device as device_lib
 from flowc.framework import source
 from flowc.framework.dtypes import DType, as_dtype
 from flowc.framework.graph_scopes import GraphScopes
-from flowc.framework.node_def import GRAPH_DEF_VERSION, GraphDef, NodeDef
+from flowc.framework.node_def import GRAPH_DEF_VERSION, GraphDef, NodeDef, checked_name, split_tensor_name
 from flowc.framework.overloads import Overloads
 from flowc.framework.registry import OpDef, lookup
 from flowc.framework.shape_inference import infer_shapes
@@ -352,23 +352,18 @@ class Graph(GraphScopes[Operation]):
 
     def get_operation_by_name(self, name: str) -> Operation:
         """The operation of that name; KeyError if there is none."""
-        op = self._by_name.get(_checked_name(name))
+        op = self._by_name.get(checked_name(name))
         if op is None:
             raise KeyError(f"The name {name!r} refers to an Operation not in the graph.")
         return op
 
     def get_tensor_by_name(self, name: str) -> Tensor:
         """The tensor of that name (`"add:0"`); KeyError if there is none, ValueError if it is no tensor's name."""
-        op_name, colon, index = _checked_name(name).partition(":")
-        if not colon:
-            hint = f' Tensor names must be of the form "<op_name>:<output_index>"; did you mean "{name}:0"?'
-            raise ValueError(f"The name {name!r} does not refer to a Tensor.{hint}")
-        if not index.isdigit():
-            raise ValueError(f'The name {name!r} looks like a Tensor name, but is not a valid one: "<op>:<output>".')
+        op_name, index = split_tensor_name(name)
         op = self._by_name.get(op_name)
-        if op is None or int(index) >= len(op._outputs):
+        if op is None or index >= len(op._outputs):
             raise KeyError(f"The name {name!r} refers to a Tensor which does not exist in the graph.")
-        return op._outputs[int(index)]
+        return op._outputs[index]
 
     def as_graph_element(self, obj: Any, allow_tensor: bool = True, allow_operation: bool = True) -> Any:
         """The tensor or operation that `obj` (either, its name, or a Variable) stands for in this graph.
@@ -413,9 +408,3 @@ class Graph(GraphScopes[Operation]):
         """The operations (those added after `from_version`) as a serialisable definition."""
         ops = (op for op in self._by_name.values() if from_version is None or op._id > from_version)
         return GraphDef(tuple(op.node_def for op in ops))
-
-
-def _checked_name(name: Any) -> str:
-    if not isinstance(name, str):
-        raise TypeError(f"Names of tensors and operations are strings, not {type(name).__name__}.")
-    return name

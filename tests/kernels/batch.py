@@ -28,7 +28,7 @@ class Batch:
 
     def __init__(self) -> None:
         self.graph = tf.Graph()
-        self._feeds: dict[tf.Tensor, Array] = {}
+        self.feeds: dict[tf.Tensor, Array] = {}
         self._wanted: list[tuple[str, tf.Tensor]] = []
 
     def feed(self, value: Any) -> tf.Tensor:
@@ -36,7 +36,7 @@ class Batch:
         array = np.asarray(value)
         with self.graph.as_default():
             tensor = tf.placeholder(as_dtype(array.dtype), array.shape)
-        self._feeds[tensor] = value
+        self.feeds[tensor] = value
         return tensor
 
     def op(self, op_type: str, *inputs: Any, **attrs: Any) -> Any:
@@ -50,9 +50,9 @@ class Batch:
     def check(self, exact_zeros: bool = False) -> None:
         """Runs everything; AssertionError lists what differs. `exact_zeros`: zeros must have the reference's sign."""
         fetches = [t for _, t in self._wanted]
-        expected = Reference().run(fetches, {t: np.asarray(v) for t, v in self._feeds.items()})
+        expected = Reference().run(fetches, {t: np.asarray(v) for t, v in self.feeds.items()})
         with tf.Session(graph=self.graph) as session:
-            actual = session.run(fetches, self._feeds)
+            actual = session.run(fetches, self.feeds)
         wrong = []
         for (label, _), got, want in zip(self._wanted, actual, expected, strict=True):
             message = difference(got, want) if want is not None else None

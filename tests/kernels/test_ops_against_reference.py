@@ -124,7 +124,7 @@ def test_int_division_by_zero_fails(op_type: str, dtype: str) -> None:
     batch = Batch()
     quotient = batch.op(op_type, batch.feed(np.array([1, 2], dtype)), batch.feed(np.array([1, 0], dtype)))
     with pytest.raises(tf.errors.InvalidArgumentError) as caught, tf.Session(graph=batch.graph) as session:
-        session.run(quotient, batch._feeds)
+        session.run(quotient, batch.feeds)
     assert caught.value.op is quotient.op
 
 
@@ -303,7 +303,7 @@ def test_gather_out_of_range_fails(index: int) -> None:
     batch = Batch()
     rows = batch.op("Gather", batch.feed(values((4, 2), "float32")), batch.feed(np.array([0, index], np.int32)))
     with pytest.raises(tf.errors.InvalidArgumentError), tf.Session(graph=batch.graph) as session:
-        session.run(rows, batch._feeds)
+        session.run(rows, batch.feeds)
 
 
 # -- products and networks ---------------------------------------------------------------------------------------------

@@ -9,7 +9,6 @@ import pytest
 
 import flowc as tf
 from flowc.codegen.ir import Node, access
-from flowc.codegen.program import Program
 from flowc.codegen.lower.registry import (
     OUTPUT,
     LoweredOp,
@@ -19,6 +18,7 @@ from flowc.codegen.lower.registry import (
     lowering_of,
     update_of,
 )
+from flowc.codegen.program import Program
 from flowc.codegen.templates import template_of
 from flowc.framework import registry
 from flowc.framework.dtypes import DType, as_dtype, complex64, float16, float32, int8, int32, int64
