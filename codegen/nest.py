@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from math import prod
 
 from flowc.codegen.groups import Group
-from flowc.codegen.ir import Node, broadcast_access, row_major
+from flowc.codegen.ir import ARG_REDUCTIONS, Node, broadcast_access, row_major
 from flowc.framework.dtypes import DType
 
 
@@ -76,8 +76,8 @@ def build_nest(group: Group, materialized: Iterable[Node], constants: set[Node])
         _access_of(group, node, arg) for node in group.nodes for arg in node.args if _is_read(group, arg, constants)
     ]
     outputs = {node: _output_strides(group, node) for node in materialized}
-    order, roles = _loop_order(group)
     every = [a.strides for a in accesses] + list(outputs.values())
+    order, roles = _loop_order(group, every)
     merged = _complete(_merge(order, roles, group.shape, every), group.form, len(group.shape))
     nest = _empty_nest(group, merged)
     seen: dict[tuple[int, int, tuple[int, ...]], Operand] = {}
@@ -167,11 +167,16 @@ def _output_strides(group: Group, node: Node) -> tuple[int, ...]:
     return (*result, 0)
 
 
-def _loop_order(group: Group) -> tuple[list[int], list[str]]:
-    """The domain's dimensions in loop order, and each one's role: o(uter), r(educed) or v(ector)."""
+def _loop_order(group: Group, accesses: Sequence[Sequence[int]]) -> tuple[list[int], list[str]]:
+    """The domain's dimensions in loop order, and each one's role: o(uter), r(educed) or v(ector).
+
+    Of the reduced ones, whose order is free but for the position that an argmax gives, the widest strides come first.
+    """
     rank = len(group.shape)
     kept = [a for a in range(rank) if a not in group.axes]
     reduced = [a for a in range(rank) if a in group.axes]
+    if not any(node.op == "reduce" and node.attr[0] in ARG_REDUCTIONS for node in group.levels):
+        reduced.sort(key=lambda axis: -sum(abs(strides[axis]) for strides in accesses))
     if group.form != "col":
         return kept + reduced, ["o"] * len(kept) + ["r"] * len(reduced)
     last = max(reduced)

@@ -72,7 +72,6 @@ class OutputArrays:
             self._spares.popleft()
         return array
 
-
     def _is_as_made(self, array: npt.NDArray[np.generic]) -> bool:
         """Whether whoever had the array has left its shape, type and flags alone."""
         return array.shape == self.shape and array.dtype == self.dtype and array.flags.carray

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flowc.framework.source import warn_user
+from flowc.runtime.forks import renew_in_child
 
 _MAGIC = b"flowcblb"
 _VERSION = 1
@@ -75,6 +76,7 @@ class BlobStore:
         self.root = cache_folder() if root is None else root
         self.folder = self.root / namespace
         self._lock = threading.Lock()
+        renew_in_child(self, "_lock", threading.Lock)
         self._opened = False
         self._problem: str | None = None
 

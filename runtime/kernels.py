@@ -7,14 +7,17 @@ process.
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from flowc.codegen.cpu.target import Target, codegen_fingerprint, host_target
 from flowc.codegen.plan import Kernel
 from flowc.runtime import loader
+from flowc.runtime.forks import renew_in_child
 from flowc.runtime.kernel_cache import content_key, store
 
 KERNEL_SIGNATURE = "void(i64,i64,i64)"  # args, lo, hi
@@ -46,8 +49,31 @@ _lock = threading.RLock()
 _objects: dict[NativeFunction, bytes] = {}
 
 
-# A fork waits until no thread compiles: else its lock would stay locked in the child.
-os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
+renew_in_child(sys.modules[__name__], "_lock", threading.RLock)
+
+
+class _ForkGate:
+    """Lets a fork wait until no thread compiles: locks within LLVM would stay locked in the child.
+
+    To be opened when the compiler has been imported: the hooks of a fork run last registered first, and those of what
+    the compiler uses (logging, thread pools) take locks that a compilation needs to end.
+    """
+
+    def __init__(self) -> None:
+        self._held: threading.RLock | None = None
+        os.register_at_fork(before=self._enter, after_in_parent=self._leave, after_in_child=self._leave)
+
+    def _enter(self) -> None:
+        _lock.acquire()
+        self._held = _lock
+
+    def _leave(self) -> None:
+        held, self._held = self._held, None
+        if held is not None:  # None: this gate was made during the fork
+            held.release()
+
+
+_gate = cache(_ForkGate)
 
 
 def compile_kernels(kernels: Sequence[Kernel]) -> list[int]:
@@ -103,6 +129,7 @@ def _compile(functions: list[NativeFunction]) -> dict[NativeFunction, bytes]:
         return {}
     from flowc.codegen.cpu.compiler import emit_objects
 
+    _gate()
     start = time.perf_counter()
     made: dict[NativeFunction, bytes] = {}
     for signature in dict.fromkeys(function.signature for function in functions):

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from flowc.runtime.buffers import Words, address_of, aligned_words, immortalise
+from flowc.runtime.forks import renew_in_child
 from flowc.runtime.kernels import load_functions
 from flowc.runtime.layout import Host, Row
 from flowc.runtime.native_code import FUNCTIONS
@@ -141,6 +142,7 @@ def _layout_problem() -> str | None:
 
 
 _lock = threading.Lock()
+renew_in_child(sys.modules[__name__], "_lock", threading.Lock)
 _loaded: _Native | None = None
 
 

@@ -17,6 +17,7 @@ from flowc.framework.errors import InvalidArgumentError
 from flowc.framework.graph import Graph, Operation, Tensor
 from flowc.runtime import devices
 from flowc.runtime.bound_plan import BoundPlan
+from flowc.runtime.forks import renew_in_child
 from flowc.runtime.kernels import compile_kernels
 from flowc.runtime.misses import MissWatch
 from flowc.runtime.plan_cache import plan_for
@@ -36,6 +37,7 @@ class SessionPlans:
         self._signatures: dict[tuple[Any, ...], Signature] = {}
         self._watch = MissWatch()
         self._lock = threading.RLock()
+        renew_in_child(self, "_lock", threading.RLock)
         self._debug = debug_level()
 
     def clear(self) -> None:

@@ -15,9 +15,7 @@ from flowc.framework.errors import InternalError, OpError, ResourceExhaustedErro
 from flowc.framework.graph import Graph
 from flowc.framework.node_def import GraphDef
 from flowc.framework.stacks import session_stack
-from flowc.runtime import feeds as feeds_lib
-from flowc.runtime import fetches as fetches_lib
-from flowc.runtime import trace as trace_lib
+from flowc.runtime import feeds as feeds_lib, fetches as fetches_lib, trace as trace_lib
 from flowc.runtime.bound_plan import DECLINED, FastRun, decline
 from flowc.runtime.feeds import FeedKeys
 from flowc.runtime.fetches import Fetches

@@ -12,8 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Final
 
-from flowc.framework import device as device_lib
-from flowc.framework import source
+from flowc.framework import device as device_lib, source
 from flowc.framework.dtypes import DType, as_dtype
 from flowc.framework.graph_scopes import GraphScopes
 from flowc.framework.node_def import GRAPH_DEF_VERSION, GraphDef, NodeDef, checked_name, split_tensor_name

@@ -12,8 +12,7 @@ from flowc.framework.graph import Tensor
 from flowc.ops.arithmetic_ops import add, sub
 from flowc.ops.array_ops import cast, expand_dims, identity, shape, squeeze
 from flowc.ops.joining_ops import pack
-from flowc.ops.slicing_ops import reverse
-from flowc.ops.slicing_ops import slice as slice_tensor
+from flowc.ops.slicing_ops import reverse, slice as slice_tensor
 
 __all__ = ["newaxis"]
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from math import pi
-from math import sqrt as _sqrt
+from math import pi, sqrt as _sqrt
 from typing import Any
 
 from flowc.framework import shape_rules
