@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from flowc.codegen import fuse, memory, program
+from flowc.codegen.render import base, column_kernel, map_kernel
+from flowc.runtime import plan_cache
 from tests.fuzz.__main__ import failures, report
 
 GRAPHS = 150
@@ -14,4 +17,25 @@ PARTS = 6  # so that parallel test runners can share them
 def test_random_graphs_agree_with_the_reference(part: int) -> None:
     count = GRAPHS // PARTS
     found = [report(*case, seconds=20) for case in failures(range(part * count, (part + 1) * count), length=10)]
+    assert not found, "\n\n".join(found)
+
+
+@pytest.fixture
+def small_counts_as_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lowers every size at which the compiler changes its ways, so that small arrays go the ways of large ones:
+    reductions in blocks, results written over dying arguments, kernels that share a large input, many chunks."""
+    monkeypatch.setattr(program, "SPLIT_SIZE", 8)
+    monkeypatch.setattr(program, "SPLIT_BLOCK", 3)
+    monkeypatch.setattr(memory, "REUSE_BYTES", 0)
+    monkeypatch.setattr(fuse, "SIBLING_SIZE", 2)
+    monkeypatch.setattr(base, "CHUNK_COST", 4.0)
+    monkeypatch.setattr(column_kernel, "COLUMNS", 2)
+    monkeypatch.setattr(map_kernel, "BLOCK", 3)
+    monkeypatch.setattr(plan_cache, "_key_or_none", lambda *run: None)  # such plans are not for keeping
+
+
+@pytest.mark.usefixtures("small_counts_as_large")
+@pytest.mark.parametrize("part", range(2))
+def test_the_ways_of_large_arrays(part: int) -> None:
+    found = [report(*case, seconds=20) for case in failures(range(900000 + 20 * part, 900020 + 20 * part), length=10)]
     assert not found, "\n\n".join(found)
