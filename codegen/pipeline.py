@@ -1,11 +1,14 @@
 """The compiler on one page: what is done to a run's graph, from the user's fetches and feeds to a plan.
 
-specialise   prune; the run's shapes; fold constants; lower each op to array expressions, equal ones shared
-outputs      every fetch and every variable's final value becomes a node of its own
-fuse         which expressions share a kernel
-schedule     the kernels' order; which write straight into variables
-memory       one arena for all temporaries, places reused by liveness
-assemble     kernels rendered as source, launches, argument words
+Each pass is one function:
+
+    specialise   prune; the run's shapes; fold constants; lower each op to array expressions, equal ones shared
+    rewrite      patterns that a library call computes in one pass
+    outputs      every fetch and every variable's final value becomes a node of its own
+    fuse         which expressions share a kernel
+    schedule     the kernels' order; which write straight into variables
+    memory       one arena for all temporaries, places reused by liveness
+    assemble     kernels rendered as source, launches, argument words
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ from flowc.codegen.ir import Node
 from flowc.codegen.memory import Layout, plan_memory
 from flowc.codegen.plan import FetchSpec, Plan, TensorSpec, VariableSpec
 from flowc.codegen.program import Program
+from flowc.codegen.rewrite import rewrite
 from flowc.codegen.schedule import Schedule, is_host_value, prepare_outputs, schedule
 from flowc.codegen.specialise import specialise
 from flowc.framework.graph import Operation, Tensor
@@ -65,6 +69,7 @@ def compile_stages(
     """Runs the passes up to `stop_after`."""
     result = Compilation(specialise(fetches, targets, feeds))
     program = result.program
+    rewrite(program)
     prepare_outputs(program)
     passed("specialise", program)
     if stop_after == "specialise":

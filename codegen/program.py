@@ -123,11 +123,15 @@ class Program:
                 return simple
         return self._make("map", dtype, shape, args, primitive)
 
+    def scalar_value(self, x: Node) -> Any:
+        """The value of a constant of one element; None for any other node."""
+        return self.constants[x.attr].reshape(-1)[0] if x.op == "const" and x.size == 1 else None
+
     def _with_scalar(self, primitive: str, x: Node, scalar: Node, dtype: DType, shape: Shape) -> Node | None:
         """What is simpler than `primitive` of `x` and a constant, if anything is."""
-        if scalar.op != "const" or scalar.size != 1 or x.shape != shape:
+        value = self.scalar_value(scalar)
+        if value is None or x.shape != shape:
             return None
-        value = self.constants[scalar.attr].reshape(-1)[0]
         if (primitive in ("mul", "div") and value == 1) or (primitive == "pow" and value == 1):
             return x
         if primitive == "sub" and value == 0 and not np.signbit(np.real(value)):

@@ -75,7 +75,9 @@ class BoundPlan:
     def _check(self) -> None:
         missing = self._store.uninitialized(self.plan.variables)
         if missing:
-            raise run_errors.uninitialized(self._graph, missing)
+            known = self._store.initialized_names()
+            initializes = any(spec.writes and spec.name not in known for spec in self.plan.variables)
+            raise run_errors.uninitialized(self._graph, missing, initializes)
         self._prepare()
 
     def _prepare(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from flowc.framework import device as device_lib
@@ -32,9 +33,12 @@ def place(ops: Sequence[Operation], config: ConfigProto) -> list[str]:
         if op._device not in found:
             found[op._device] = _device_of(op, known, names, config.allow_soft_placement)
     placed = [found[op._device] for op in ops]
-    if config.log_device_placement or debug_level() >= 1:
+    if config.log_device_placement:
         for op, name in zip(ops, placed, strict=True):
             say(f"{op.name}: ({op.type}): {name}")
+    elif debug_level() >= 1:
+        counts = (f"{count} operations on {name}" for name, count in Counter(placed).items())
+        say(f"devices: {', '.join(counts) or 'no operations'}")
     return placed
 
 

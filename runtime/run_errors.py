@@ -18,8 +18,11 @@ def of_fault(graph: Graph, fault: KernelFault) -> errors.OpError:
     return error
 
 
-def uninitialized(graph: Graph, names: Sequence[str]) -> errors.FailedPreconditionError:
-    """The error of a run that reads variables which have no value yet: names all of them and where they are made."""
+def uninitialized(graph: Graph, names: Sequence[str], initializes: bool) -> errors.FailedPreconditionError:
+    """The error of a run that reads variables which have no value yet: names all of them and where they are made.
+
+    `initializes`: the run would give variables their first value.
+    """
     op = _operation(graph, names[0])
     plural = "values" if len(names) > 1 else "value"
     others = "".join(f"\n  {name}{_made_at(graph, name)}" for name in names) if len(names) > 1 else ""
@@ -27,6 +30,8 @@ def uninitialized(graph: Graph, names: Sequence[str]) -> errors.FailedPreconditi
         f"Attempting to use uninitialized {plural} {', '.join(names)}.{others}\n"
         "  Before the first use, run sess.run(tf.initialize_all_variables()), or the variables' own initializers."
     )
+    if initializes:
+        message += "\n  An initial value that is made of another variable must use its initialized_value()."
     return errors.FailedPreconditionError(op.node_def if op is not None else None, op, message)
 
 

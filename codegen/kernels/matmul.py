@@ -1,6 +1,6 @@
-"""Products of matrices: `gemm` (floats and complex numbers, by BLAS) and `matmul_integer`.
+"""Products of matrices: `gemm` (floats and complex numbers, by BLAS), `gemm_add` and `matmul_integer`.
 
-Both multiply a [m, k] by b [k, n], or stacks of them: [batch, m, k] by [batch, k, n]. A matrix may be a view that BLAS
+All multiply a [m, k] by b [k, n], or stacks of them: [batch, m, k] by [batch, k, n]. A matrix may be a view that BLAS
 can read (`matrix_layout`): transposed, or some rows or columns of another. The work is split over flowc's own threads;
 each call of BLAS runs on one.
 """
@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
+
+import numpy as np
 
 from flowc.codegen.ir import Node, access
 from flowc.codegen.kernels.source import element_type, grain, kernel, no_kernel
 from flowc.codegen.plan import Kernel
-from flowc.codegen.templates import EVERY_ARGUMENT, Launch, Pointer, Symbol, Word, template
+from flowc.codegen.templates import EVERY_ARGUMENT, Launch, Pointer, Symbol, Word, params_of, template
 from flowc.framework.dtypes import DType, complex64, complex128, float32, float64
 
 NO_TRANSPOSE: Final = 111  # CBLAS_TRANSPOSE; the order is always 101, row-major
@@ -37,6 +39,23 @@ def gemm_{NAME}(args, lo, hi):
     y = w[2] + lo * w[15]
     z = w[3] + lo * w[16]
     call_gemm_{CALL}(w[0], 101, w[4], w[5], m, n, w[8], {ONE}, x, w[9], y, w[10], {ZERO}, z, w[11])
+"""
+
+# As `gemm`, but added to what the result's memory holds, times a word after the others: z += alpha·x·y.
+GEMM_ADD: Final = """
+def gemm_add_{NAME}(args, lo, hi):
+    w = ptr_i64(args, -1)
+    alpha = ptr_{NAME}(args + 136, -1)[0]
+    m = w[6]
+    n = w[7]
+    if w[12] != 0:
+        m = imin(hi * w[12], m) - lo * w[12]
+    else:
+        n = imin(hi * w[13], n) - lo * w[13]
+    x = w[1] + lo * w[14]
+    y = w[2] + lo * w[15]
+    z = w[3] + lo * w[16]
+    call_gemm_{CALL}(w[0], 101, w[4], w[5], m, n, w[8], alpha, x, w[9], y, w[10], {ONE}, z, w[11])
 """
 
 # Unit: one product. Words as above, those of blocks unused; bytes a block are the bytes between products.
@@ -137,9 +156,24 @@ def gemm(call: Node) -> Sequence[Launch]:
     return [Launch(_code(GEMM_BATCH, blas), words, batch, max(1, _CHUNK_NS // max(work_ns, 1)), _moved(call))]
 
 
+@template("gemm_add", in_place=0, strided=frozenset({1, 2}))
+def gemm_add(call: Node) -> Sequence[Launch]:
+    """A matrix plus `alpha` times the product of two others, in the first one's memory; real numbers only."""
+    blas = _blas(call.dtype)
+    _, m, n = sizes_of(call)
+    launch = _split_product(call, blas, 0, 2 * m * n * call.args[1].shape[-1] // blas.flop_ns)
+    return [replace(launch, words=(*launch.words, _bits(params_of(call)["alpha"], call.dtype)))]
+
+
+def _bits(value: float, dtype: DType) -> int:
+    """A number as the argument word that a kernel reads it from."""
+    data = np.asarray(value, dtype.as_numpy_dtype).tobytes().ljust(8, b"\0")
+    return int(struct.unpack("<q", data)[0])
+
+
 def _split_product(call: Node, blas: _Blas, index: int, work_ns: int) -> Launch:
     """Product `index` of the batch, in blocks of rows or, if there are more of them, columns."""
-    a, b = call.args
+    a, b = call.args[-2:]
     batch, m, n = sizes_of(call)
     size = call.dtype.size
     packing_ns = int(min(m, n) * a.shape[-1] * size * _PACKING_NS_BYTE)  # of the matrix that every block reads all of
@@ -150,7 +184,8 @@ def _split_product(call: Node, blas: _Blas, index: int, work_ns: int) -> Launch:
         blocks = (0, block, 0, _bytes(b, -1, block), block * size)
     units = -(-max(m, n) // block)
     words = _words(call, blas, index, blocks)
-    return Launch(_code(GEMM, blas), words, units, max(1, _CHUNK_NS * units // max(work_ns, 1)), _moved(call) // batch)
+    code = _code(GEMM if len(call.args) == 2 else GEMM_ADD, blas)
+    return Launch(code, words, units, max(1, _CHUNK_NS * units // max(work_ns, 1)), _moved(call) // batch)
 
 
 def _block(size: int, work_ns: int, least_ns: int) -> int:
@@ -163,9 +198,11 @@ def _block(size: int, work_ns: int, least_ns: int) -> int:
 
 def _words(call: Node, blas: _Blas, index: int, blocks: tuple[int, ...]) -> tuple[Word, ...]:
     _, m, n = sizes_of(call)
-    k = call.args[0].shape[-1]
-    layouts = [_layout(arg) for arg in call.args]
-    pointers = [Pointer(i, index * _batch_bytes(arg)) for i, arg in enumerate(call.args)]
+    factors = call.args[-2:]
+    k = factors[0].shape[-1]
+    layouts = [_layout(arg) for arg in factors]
+    first = len(call.args) - 2
+    pointers = [Pointer(first + i, index * _batch_bytes(arg)) for i, arg in enumerate(factors)]
     result = Pointer(-1, index * m * n * call.dtype.size)
     transposes = [TRANSPOSE if layout.transposed else NO_TRANSPOSE for layout in layouts]
     strides = [layout.stride for layout in layouts]

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import linecache
 import re
+import traceback
 from collections.abc import Callable
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +22,13 @@ def points_at(error: BaseException, source: str) -> bool:
     """Whether the message gives this file and the number of a line that has `source` in it."""
     numbers = re.findall(r"test_bad_input\.py:(\d+)", str(error))
     return any(source in linecache.getline(__file__, int(number)) for number in numbers)
+
+
+def library_frames(error: BaseException) -> list[str]:
+    """The functions of flowc that the traceback shows."""
+    root = str(Path(tf.__file__).parents[1])
+    frames = traceback.extract_tb(error.__traceback__)
+    return [f.name for f in frames if f.filename.startswith(root) and f.filename != __file__]
 
 
 class TestFeeds:
@@ -37,6 +48,58 @@ class TestFeeds:
             sess.run(x * 2, {x: value})
         assert "x:0" in str(caught.value)
         assert points_at(caught.value, "x = tf.placeholder")
+
+    @pytest.mark.parametrize("value", [2**31, 2**70, [1, 2**100], 1.5, float("nan"), Fraction(1, 2)])
+    def test_numbers_that_an_integer_cannot_hold(self, value: object) -> None:
+        n = tf.placeholder(tf.int32, name="n")
+        with tf.Session() as sess, pytest.raises(TypeError, match=r"'n:0', of type int32.*cannot hold"):
+            sess.run(n + 1, {n: value})
+
+    @pytest.mark.parametrize("value", [2**70, Decimal("1.5"), Fraction(1, 3), np.longdouble(1.5), True])
+    def test_numbers_of_other_kinds(self, value: object) -> None:
+        x = tf.placeholder(tf.float32)
+        with tf.Session() as sess:
+            assert sess.run(x * 2, {x: value}) == np.float32(float(value)) * 2  # type: ignore[arg-type]
+
+    def test_an_int_beyond_all_floats(self) -> None:
+        x = tf.placeholder(tf.float32, name="x")
+        with tf.Session() as sess, pytest.raises(TypeError, match=r"x:0.*cannot hold"):
+            sess.run(x * 2, {x: 10**400})
+
+    def test_an_array_with_masked_values(self) -> None:
+        x = tf.placeholder(tf.float32, [2], name="x")
+        with tf.Session() as sess:
+            with pytest.raises(TypeError, match=r"x:0.*masked"):
+                sess.run(x * 2, {x: np.ma.array([1.0, 2.0], mask=[False, True])})
+            np.testing.assert_array_equal(sess.run(x * 2, {x: np.ma.array([1.0, 2.0])}), [2, 4])
+
+    def test_an_overflow_warns_at_the_users_line(self) -> None:
+        x = tf.placeholder(tf.float32, name="x")
+        with tf.Session() as sess, pytest.warns(RuntimeWarning, match=r"x:0.*overflow") as caught:
+            assert sess.run(x * 2, {x: 1e300}) == np.inf
+        assert caught[0].filename == __file__
+
+    def test_a_string_that_is_no_text(self) -> None:
+        x = tf.placeholder(tf.string, name="x")
+        with tf.Session() as sess, pytest.raises(ValueError, match=r"x:0.*surrogates"):
+            sess.run(x, {x: "\ud800"})
+
+    def test_what_a_values_own_conversion_raises(self) -> None:
+        class Broken:
+            def __array__(self, dtype: object = None, copy: object = None) -> np.ndarray:
+                raise RuntimeError("broken") from KeyError("cause")
+
+        x = tf.placeholder(tf.float32)
+        with tf.Session() as sess, pytest.raises(RuntimeError, match="broken") as caught:
+            sess.run(x * 2, {x: Broken()})
+        assert isinstance(caught.value.__cause__, KeyError)
+
+    @pytest.mark.parametrize("value", [None, "text", [[1.0], [2.0, 3.0]], np.zeros((2, 4))])
+    def test_no_frames_of_the_library_but_run_are_shown(self, value: object) -> None:
+        x = tf.placeholder(tf.float32, [2, 3])
+        with tf.Session() as sess, pytest.raises((TypeError, ValueError)) as caught:
+            sess.run(x * 2, {x: value})
+        assert library_frames(caught.value) == ["run"]
 
     def test_complex_values_for_a_float(self) -> None:
         x = tf.placeholder(tf.float32, [2], name="x")
@@ -138,8 +201,9 @@ class TestFetches:
     def test_a_fetch_of_another_graph(self) -> None:
         with tf.Graph().as_default():
             other = tf.constant(1.0, name="other")
-        with tf.Session() as sess, pytest.raises(ValueError, match="other"):
+        with tf.Session() as sess, pytest.raises(ValueError, match=r"other.*of another") as caught:
             sess.run(other)
+        assert points_at(caught.value, "other = tf.constant")
 
 
 class TestSessions:
@@ -149,6 +213,8 @@ class TestSessions:
         sess.close()
         with pytest.raises(RuntimeError, match="closed"):
             sess.run(a)
+        with pytest.raises(RuntimeError, match="closed"):
+            sess.__enter__()
         sess.close()
 
     def test_no_default_session(self) -> None:
@@ -179,6 +245,16 @@ class TestSessions:
             assert "weights" not in caught.value.message
             sess.run(bias.initializer)
             np.testing.assert_array_equal(sess.run(weights + bias), [4, 5])
+
+    def test_an_initial_value_that_reads_another_variable(self) -> None:
+        first = tf.Variable([1.0, 2.0], name="first")
+        tf.Variable(first * 2.0, name="second")
+        with (
+            tf.Session() as sess,
+            pytest.raises(tf.errors.FailedPreconditionError, match="initialized_value") as caught,
+        ):
+            sess.run(tf.initialize_all_variables())
+        assert "uninitialized value first" in str(caught.value)
 
 
 class TestDevices:
@@ -217,6 +293,13 @@ class TestValues:
             assert points_at(caught.value, "quotient = operator")
             assert sess.run(quotient, {divisor: [1, 1, 1]}).shape == (3,)
 
+    @pytest.mark.parametrize("operator", [tf.div, tf.floordiv, tf.mod], ids=["div", "floordiv", "mod"])
+    def test_a_division_of_integers_by_a_constant_zero(self, operator: Callable[..., tf.Tensor]) -> None:
+        quotient = operator([7, 8, 9], 0, name="quotient")
+        with tf.Session() as sess, pytest.raises(tf.errors.InvalidArgumentError, match="zero") as caught:
+            sess.run(quotient)
+        assert caught.value.op is quotient.op
+
     @pytest.mark.parametrize("index", [3, -1, 2**31 - 1])
     def test_an_index_out_of_range(self, index: int) -> None:
         rows = tf.constant([[1.0], [2.0], [3.0]])
@@ -253,6 +336,80 @@ class TestValues:
                 with pytest.raises(tf.errors.InvalidArgumentError):
                     sess.run(picked, {index: 2})
                 assert sess.run(picked, {index: 1}) == 20.0
+
+
+class TestShapesInARun:
+    """Shapes that only a run knows must be checked by it: a kernel that trusted them would touch foreign memory."""
+
+    @pytest.mark.parametrize(
+        "build",
+        [
+            lambda x, y: tf.matmul(tf.reshape(x, [1, -1]), tf.reshape(y, [-1, 1])),
+            lambda x, y: tf.reshape(x, [2, 2]),
+            lambda x, y: tf.reshape(x, [2, -1]),
+            lambda x, y: tf.slice(x, [2], [5]),
+            lambda x, y: x[7],
+            lambda x, y: x[1:6],
+            lambda x, y: tf.concat(1, [tf.reshape(x, [1, -1]), tf.reshape(y, [-1, 1])]),
+            lambda x, y: tf.split(0, 2, x),
+            lambda x, y: tf.pack([x, y]),
+            lambda x, y: tf.unpack(x, 2),
+            lambda x, y: x + y,
+            lambda x, y: tf.add_n([x, y]),
+            lambda x, y: tf.select(tf.greater(x, 0.0), x, y),
+            lambda x, y: tf.squeeze(x, [0]),
+            lambda x, y: tf.nn.bias_add(tf.reshape(x, [1, -1]), y),
+            lambda x, y: tf.nn.softmax_cross_entropy_with_logits(tf.reshape(x, [1, -1]), tf.reshape(y, [1, -1])),
+            lambda x, y: tf.assign(tf.Variable(tf.zeros([2])), x),
+        ],
+    )
+    def test_sizes_that_do_not_fit(self, build: Callable[..., tf.Tensor]) -> None:
+        x, y = tf.placeholder(tf.float32, [None]), tf.placeholder(tf.float32, [None])
+        built = build(x, y)
+        with tf.Session() as sess, pytest.raises(tf.errors.InvalidArgumentError, match=r"\d") as caught:
+            sess.run(built, {x: [1.0, 2.0, 3.0], y: [1.0, 2.0]})
+        assert caught.value.op is not None
+        assert points_at(caught.value, "lambda x, y:")
+
+    @pytest.mark.parametrize("paddings", [[[0, 0]], [[-1, 2]]])
+    def test_a_shape_that_was_set_and_is_not_so(self, paddings: object) -> None:
+        x, amounts = tf.placeholder(tf.float32, [3]), tf.placeholder(tf.int32, [1, 2])
+        padded = tf.pad(x, amounts)
+        padded.set_shape([10])
+        with tf.Session() as sess, pytest.raises(tf.errors.InvalidArgumentError):
+            sess.run(padded, {x: [1, 2, 3], amounts: paddings})
+
+    @pytest.mark.parametrize("sizes", [[2**31 - 1] * 4, [2**31 - 1, 2**31 - 1]])
+    def test_more_elements_than_can_be_addressed(self, sizes: list[int]) -> None:
+        dims = tf.placeholder(tf.int32, [None])
+        filled = tf.fill(dims, 1.0, name="filled")
+        with tf.Session() as sess, pytest.raises(tf.errors.ResourceExhaustedError, match="2147483647") as caught:
+            sess.run(filled, {dims: sizes})
+        assert caught.value.op is filled.op
+
+    def test_more_than_there_is_memory(self) -> None:
+        x = tf.placeholder(tf.float32, [1, None])
+        column = tf.reshape(tf.tile(x, [1, 1 << 20]), [-1, 1])
+        product = tf.matmul(column, tf.ones([1, 1 << 20]), name="product")
+        with tf.Session() as sess:
+            with pytest.raises(tf.errors.ResourceExhaustedError, match=r"arena of 4\.\d+ TB") as caught:
+                sess.run(tf.reduce_sum(product), {x: [[1.0]]})
+            assert "product float32[1048576, 1048576], 4.398 TB, in the arena" in str(caught.value)
+            assert points_at(caught.value, "product = tf.matmul")
+            with pytest.raises(tf.errors.ResourceExhaustedError, match=r"4\.398 TB, fetched"):
+                sess.run(product, {x: [[1.0]]})
+
+    @pytest.mark.parametrize("build", [lambda s: tf.reshape(s, [2, 1]), lambda s: s[1:], lambda s: tf.tile(s, [2])])
+    def test_views_of_strings_have_no_kernel(self, build: Callable[[tf.Tensor], tf.Tensor]) -> None:
+        strings = tf.placeholder(tf.string, [2])
+        with tf.Session() as sess, pytest.raises(tf.errors.UnimplementedError, match="strings") as caught:
+            sess.run(build(strings), {strings: ["a", "b"]})
+        assert caught.value.op is not None
+
+    def test_a_variable_of_strings_has_no_kernel(self) -> None:
+        names = tf.Variable(["a"], name="names")
+        with tf.Session() as sess, pytest.raises(tf.errors.UnimplementedError, match="'names' holds strings"):
+            sess.run(names.initializer)
 
 
 class TestBuilding:
