@@ -30,18 +30,24 @@ def _added_product(program: Program, node: Node, uses: Counter[int]) -> Node | N
     base, scaled = node.args
     if base.op == "view" or base.shape != node.shape or uses[node.id] > 1 or uses[scaled.id] > 1:
         return None
-    if scaled.op != "map" or scaled.attr != "mul":
+    alpha, product = _scaled_product(program, scaled)
+    if product is None or product.shape != node.shape or uses[product.id] > 1:
         return None
-    for factor, product in (scaled.args, scaled.args[::-1]):
-        alpha = program.scalar_value(factor)
-        if alpha is not None and _is_gemm(product, node) and uses[product.id] == 1:
-            sign = -1.0 if node.attr == "sub" else 1.0
-            arguments = [base, *product.args]
-            return program.call("gemm_add", arguments, node.shape, node.dtype, alpha=sign * float(alpha))
-    return None
+    alpha = -alpha if node.attr == "sub" else alpha
+    return program.call("gemm_add", [base, *product.args], node.shape, node.dtype, alpha=alpha)
 
 
-def _is_gemm(product: Node, result: Node) -> bool:
-    return (
-        product.op == "call" and product.attr[0] == "gemm" and product.shape == result.shape and len(product.shape) == 2
-    )
+def _scaled_product(program: Program, node: Node) -> tuple[float, Node | None]:
+    """The constant and the product of matrices that `node` multiplies, if it is of that form."""
+    if _is_gemm(node):
+        return 1.0, node
+    if node.op == "map" and node.attr == "mul":
+        for factor, product in (node.args, node.args[::-1]):
+            alpha = program.scalar_value(factor)
+            if alpha is not None and _is_gemm(product):
+                return float(alpha), product
+    return 0.0, None
+
+
+def _is_gemm(node: Node) -> bool:
+    return node.op == "call" and node.attr[0] == "gemm" and len(node.shape) == 2
