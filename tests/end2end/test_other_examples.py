@@ -66,12 +66,12 @@ def test_pond_moves_as_numpy_says(example: ModuleType) -> None:
 
 @use("mlp_dropout")
 def test_mlp_with_dropout_learns(example: ModuleType) -> None:
-    assert example.train(600) > 0.94
+    assert example.train(600) > 0.94  # six runs gave 0.955 to 0.964
 
 
 @use("lstm")
 def test_lstm_learns(example: ModuleType) -> None:
-    assert example.train(200) > 0.75
+    assert example.train(200) > 0.85  # six runs gave 0.879 to 0.912
 
 
 @pytest.mark.parametrize("name", ["mandelbrot.py", "pond.py"])
