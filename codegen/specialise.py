@@ -360,14 +360,15 @@ class _VariableStates:
 
     def write(self, op: Operation, values: Mapping[int, Node]) -> None:
         """Notes the new values that `op` leaves, by the input that refers to the variable."""
-        new = {self.names[op._inputs[i]]._name: self._fitted(op._inputs[i], node) for i, node in values.items()}
+        new = {self.names[op._inputs[i]]._name: self._fitted(op, op._inputs[i], node) for i, node in values.items()}
         self._after[op] = new
         self.latest.update(new)
 
-    def _fitted(self, ref: Tensor, node: Node) -> Node:
+    def _fitted(self, op: Operation, ref: Tensor, node: Node) -> Node:
         shape = self.names[ref]._outputs[0]._shape
         if shape.is_fully_defined() and shape.tuple != node.shape:
-            raise InvalidArgumentError(
-                ref._op.node_def, ref._op, f"Cannot assign a value of shape {list(node.shape)} to shape {shape}."
-            )
+            message = f"Cannot assign a value of shape {list(node.shape)} to {ref.name!r} of shape {shape}."
+            if op._attrs.get("validate_shape", True):
+                raise InvalidArgumentError(op.node_def, op, message)
+            raise UnimplementedError(op.node_def, op, f"{message} flowc's variables keep the shape they are made with.")
         return node

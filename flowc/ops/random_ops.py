@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from flowc.framework import shape_rules
 from flowc.framework.building import apply
+from flowc.framework.constant_value import constant_value
 from flowc.framework.convert import convert_to_tensor
 from flowc.framework.dtypes import ANY, INDEX, REAL, DType, as_dtype, float32, float64
 from flowc.framework.graph import Tensor
 from flowc.framework.registry import ShapeContext, define, not_differentiable
 from flowc.framework.scopes import get_seed, op_scope, set_random_seed
 from flowc.framework.shape_rules import Shapes
+from flowc.framework.source import at_user_line
 from flowc.ops.array_ops import cast
 
 __all__ = ["random_normal", "random_shuffle", "random_uniform", "set_random_seed", "truncated_normal"]
@@ -99,6 +103,11 @@ def _scaled_normal(
 # -- uniform -----------------------------------------------------------------------------------------------------------
 
 
+def _check_range(low: Any, high: Any) -> None:
+    if low is not None and high is not None and np.any(np.asarray(low) >= np.asarray(high)):
+        raise ValueError(f"random_uniform of ints needs minval < maxval, not {low} and {high}.{at_user_line()}")
+
+
 def random_uniform(
     shape: Any,
     minval: Any = 0,
@@ -110,7 +119,7 @@ def random_uniform(
     """Samples of the uniform distribution on [minval, maxval).
 
     shape: a list or an int vector tensor; maxval: 1.0 by default, to be given for ints; dtype: a floating-point type,
-    int32 or int64; seed: see `set_random_seed`.
+    int32 or int64; seed: see `set_random_seed`. ValueError for ints if it is known that minval is not below maxval.
     """
     kind = as_dtype(dtype).base_dtype
     if kind not in REAL | INDEX:
@@ -121,6 +130,8 @@ def random_uniform(
     with op_scope([shape, minval, maxval], name, "random_uniform") as scope:
         low = convert_to_tensor(minval, kind, "min")
         high = convert_to_tensor(1 if maxval is None else maxval, kind, "max")
+        if kind in INDEX:
+            _check_range(constant_value(low), constant_value(high))
         span = cast(apply("Sub", [high, low], name="sub"), sampled)
         scaled = apply("Mul", [_sample("RandomUniform", shape, sampled, seed), span], name="mul")
         if kind in INDEX:
