@@ -238,8 +238,10 @@ class _Specialiser:
     # -- operations without a lowering ---------------------------------------------------------------------------------
 
     def _const(self, op: Operation) -> None:
-        self.values.setdefault(op._outputs[0], op._attrs["value"])
-        self.shapes.setdefault(op._outputs[0], op._attrs["value"].shape)
+        if op._outputs[0] in self.nodes:  # fed, and here only as something that must run
+            return
+        self.values[op._outputs[0]] = op._attrs["value"]
+        self.shapes[op._outputs[0]] = op._attrs["value"].shape
 
     def _placeholder(self, op: Operation) -> None:
         if op._outputs[0] in self.nodes:

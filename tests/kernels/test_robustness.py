@@ -309,3 +309,13 @@ class TestDenormals:
             for fetch in (x * 2.0, tf.gather(x, [0])):
                 sess.run(fetch, {x: np.ones(4)})
                 assert np.float32(1e-38) * np.float32(0.1) != 0
+
+
+def test_a_fed_constant_that_must_also_run() -> None:
+    with tf.Graph().as_default() as graph:
+        c = tf.constant([1.0, 2.0])
+        with tf.control_dependencies([c.op]):
+            doubled = tf.identity(c * 2.0)
+        with tf.Session(graph=graph) as session:
+            assert session.run(doubled, {c: [5.0, 6.0]}).tolist() == [10.0, 12.0]
+            assert session.run(doubled).tolist() == [2.0, 4.0]
