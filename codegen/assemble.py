@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -22,6 +22,8 @@ from flowc.codegen.program import Program
 from flowc.codegen.render import Rendered, render
 from flowc.codegen.schedule import Schedule
 from flowc.codegen.templates import Launch, Pointer, StateWord, StatusWord, Symbol, template_of
+
+STREAM_BYTES: Final = 1 << 27  # a kernel that touches so much writes past the caches, which could not hold it anyway
 
 
 @dataclass(frozen=True)
@@ -162,7 +164,8 @@ class _Assembler:
         constants = {n for n in _externals(nodes, group) if n.op == "const" and n.size == 1}
         nest = build_nest(group, stored, constants)
         aliases = {node: o for node in stored if (o := self._alias(node, nest.operands)) is not None}
-        rendered = render(nest, self.program.constants, aliases)
+        streamed = [node for node in stored if node not in aliases and self._is_streamed(node, nest.operands)]
+        rendered = render(nest, self.program.constants, aliases, streamed)
         externals = _externals(nodes, group)
         return rendered, [_finder(o, externals, nodes) for o in rendered.pointers]
 
@@ -170,6 +173,15 @@ class _Assembler:
         """The operand that shares the memory `node` is written to."""
         mine = self._place(node)
         return next((o for o in operands if not o.written and self._place(o.node) == mine), None)
+
+    def _is_streamed(self, node: Node, operands: Sequence[Operand]) -> bool:
+        """Whether a kernel touches so much memory that its result would be out of the caches before anybody reads it.
+
+        Only where memory is aligned as flowc aligns it: arrays that a user gets are NumPy's.
+        """
+        if self._place(node).space is Space.FETCH or node.dtype.is_complex or node.dtype.size not in (4, 8):
+            return False
+        return sum(_touched(o) for o in operands) >= STREAM_BYTES
 
     def _form(self, group: Group, nodes: list[Node], stored: list[Node]) -> Any:
         """What decides a group's kernel and words, but for where its memory lies."""
@@ -192,7 +204,7 @@ class _Assembler:
         places = [self._place(b) if b.op != "iota" else None for b in slots]
         for node in stored:
             place = self._place(node)
-            parts.append((local[node], places.index(place) if place in places else -1))
+            parts.append((local[node], places.index(place) if place in places else -1, place.space is Space.FETCH))
         return tuple(parts)
 
     # -- calls ---------------------------------------------------------------------------------------------------------

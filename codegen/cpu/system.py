@@ -14,6 +14,9 @@
     flush_denormals()                 from here on this thread's denormal float results become 0, where they cost a
                                       hundred cycles each (x86-64); returns the old mode for restore_float_mode(mode)
     memory_copy(to, from, bytes)      disjoint memory;   memory_fill(to, byte, bytes)
+    scratch(bytes)                    the address of so much of the stack, a number written in the source
+    stream_copy(to, from, bytes)      as memory_copy, but past the caches where `to` is a multiple of 64, as `from` must
+                                      be: memory is not read before it is written. An atomic_fence() must follow.
 
 Sources: Linux futex(2) and syscall(2); the CBLAS interface of OpenBLAS built with 64-bit integers (enums stay int).
 """
@@ -232,3 +235,51 @@ def emit_fill(b: Builder, sig: Signature, args: list[str]) -> str:
     to = b.value(f"inttoptr i64 {args[0]} to ptr")
     byte = b.value(f"trunc i64 {args[1]} to i8")
     return b.call("void", "llvm.memset.p0.i64", ("ptr", to), ("i8", byte), ("i64", args[2]), ("i1", "false"))
+
+
+LINE = 64  # bytes of a cache line, which are written at once
+STREAM_FUNCTION = """
+define internal void @stream(ptr noalias %to, ptr noalias readonly %from, i64 %bytes) #0 {
+start:
+  %whole = and i64 %bytes, -64
+  %address = ptrtoint ptr %to to i64
+  %odd = and i64 %address, 63
+  %aligned = icmp eq i64 %odd, 0
+  %some = icmp sgt i64 %whole, 0
+  %go = and i1 %aligned, %some
+  br i1 %go, label %loop, label %rest
+loop:
+  %i = phi i64 [ 0, %start ], [ %next, %loop ]
+  %source = getelementptr i8, ptr %from, i64 %i
+  %target = getelementptr i8, ptr %to, i64 %i
+  %line = load <16 x i32>, ptr %source, align 64
+  store <16 x i32> %line, ptr %target, align 64, !nontemporal !1000000
+  %next = add i64 %i, 64
+  %more = icmp slt i64 %next, %whole
+  br i1 %more, label %loop, label %rest
+rest:
+  %done = phi i64 [ 0, %start ], [ %whole, %loop ]
+  %left = sub i64 %bytes, %done
+  %last_source = getelementptr i8, ptr %from, i64 %done
+  %last_target = getelementptr i8, ptr %to, i64 %done
+  call void @llvm.memcpy.p0.p0.i64(ptr %last_target, ptr %last_source, i64 %left, i1 false)
+  ret void
+}
+!1000000 = !{i32 1}
+"""
+
+
+@define("scratch", fixed(I64, I64))
+def emit_scratch(b: Builder, sig: Signature, args: list[str]) -> str:
+    if not args[0].isdigit():
+        raise DialectError(f"scratch takes a number written in the source, not {args[0]}")
+    return b.value(f"ptrtoint ptr {b.slot(f'[{args[0]} x i8], align {LINE}')} to i64")
+
+
+@define("stream_copy", fixed(VOID, I64, I64, I64))
+def emit_stream_copy(b: Builder, sig: Signature, args: list[str]) -> str:
+    b.definitions["stream"] = STREAM_FUNCTION
+    b.declarations["llvm.memcpy.p0.p0.i64"] = "declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)"
+    to, origin = (b.value(f"inttoptr i64 {a} to ptr") for a in args[:2])
+    b.do(f"call void @stream(ptr {to}, ptr {origin}, i64 {args[2]})")
+    return ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from flowc.codegen.ir import Node
@@ -16,6 +17,15 @@ __all__ = ["Rendered", "render"]
 _FORMS: dict[str, type[KernelWriter]] = {"map": MapKernel, "row": RowKernel, "col": ColumnKernel}
 
 
-def render(nest: LoopNest, constants: list[Any], aliases: dict[Node, Operand] | None = None) -> Rendered:
-    """The kernel of a loop nest. `aliases`: outputs that are written over an operand, at the same indices."""
-    return _FORMS[nest.group.form](nest, constants, aliases or {}).render()
+def render(
+    nest: LoopNest,
+    constants: list[Any],
+    aliases: dict[Node, Operand] | None = None,
+    streamed: Collection[Node] = (),
+) -> Rendered:
+    """The kernel of a loop nest.
+
+    aliases: outputs that are written over an operand, at the same indices.
+    streamed: outputs that an elementwise kernel writes past the caches.
+    """
+    return _FORMS[nest.group.form](nest, constants, aliases or {}, streamed).render()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import struct
 from abc import ABC, abstractmethod
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -52,8 +53,11 @@ class Rendered:
 class KernelWriter(ABC):
     """Writes the kernel of one loop nest; a subclass a form writes the loops."""
 
-    def __init__(self, nest: LoopNest, constants: list[Any], aliases: dict[Node, Operand]) -> None:
+    def __init__(
+        self, nest: LoopNest, constants: list[Any], aliases: dict[Node, Operand], streamed: Collection[Node]
+    ) -> None:
         self.nest, self.group, self.constants, self.aliases = nest, nest.group, constants, aliases
+        self.streamed = streamed
         self.writer = Writer()
         self.order = {node: i for i, node in enumerate(self.group.nodes)}
         self.stages: Stages = stages_of(nest.group, set(nest.outputs))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from flowc.codegen import fuse, memory, program
+from flowc.codegen import assemble, fuse, memory, program
 from flowc.codegen.render import base, column_kernel, map_kernel
 from flowc.runtime import plan_cache
 from tests.fuzz.__main__ import failures, report
@@ -23,7 +23,7 @@ def test_random_graphs_agree_with_the_reference(part: int) -> None:
 @pytest.fixture
 def small_counts_as_large(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lowers every size at which the compiler changes its ways, so that small arrays go the ways of large ones:
-    reductions in blocks, results written over dying arguments, kernels that share a large input, many chunks."""
+    reductions in blocks, results written over dying arguments or past the caches, inputs shared, many chunks."""
     monkeypatch.setattr(program, "SPLIT_SIZE", 8)
     monkeypatch.setattr(program, "SPLIT_BLOCK", 3)
     monkeypatch.setattr(memory, "REUSE_BYTES", 0)
@@ -31,6 +31,7 @@ def small_counts_as_large(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(base, "CHUNK_COST", 4.0)
     monkeypatch.setattr(column_kernel, "COLUMNS", 2)
     monkeypatch.setattr(map_kernel, "BLOCK", 3)
+    monkeypatch.setattr(assemble, "STREAM_BYTES", 64)
     monkeypatch.setattr(plan_cache, "_key_or_none", lambda *run: None)  # such plans are not for keeping
 
 

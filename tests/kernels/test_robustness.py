@@ -319,3 +319,19 @@ def test_a_fed_constant_that_must_also_run() -> None:
         with tf.Session(graph=graph) as session:
             assert session.run(doubled, {c: [5.0, 6.0]}).tolist() == [10.0, 12.0]
             assert session.run(doubled).tolist() == [2.0, 4.0]
+
+
+@pytest.mark.parametrize("size", [(1 << 24) + 5, (1 << 24) + 2048 * 3])
+def test_a_result_written_past_the_caches(size: int) -> None:
+    rng = np.random.default_rng(0)
+    start = rng.random(size, np.float32)
+    with tf.Graph().as_default() as graph:
+        fed = tf.placeholder(tf.float32, [size])
+        x, y = tf.Variable(tf.zeros([size])), tf.Variable(tf.zeros([size]))
+        step = tf.assign(y, x * 2.0 + 1.0).op
+        with tf.Session(graph=graph) as session:
+            session.run([x.initializer, y.initializer])
+            session.run(tf.assign(x, fed).op, {fed: start})
+            assert "stream_copy" in session.plan(step).plan.kernels[0].source
+            session.run(step)
+            np.testing.assert_allclose(session.run(y), start * 2 + 1, rtol=1e-6)
