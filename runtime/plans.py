@@ -20,6 +20,7 @@ from flowc.runtime.bound_plan import BoundPlan
 from flowc.runtime.forks import renew_in_child
 from flowc.runtime.kernels import compile_kernels
 from flowc.runtime.misses import MissWatch
+from flowc.runtime.native_code import FUNCTIONS
 from flowc.runtime.plan_cache import plan_for
 from flowc.runtime.signature import Form, Signature
 from flowc.runtime.variables_store import VariableStore
@@ -71,7 +72,7 @@ class SessionPlans:
         start = time.perf_counter()
         plan, form = _plan_for(self._graph, self._config, signature, form, arrays)
         reason = self._watch.note(signature, form, len(self._graph._by_name))
-        addresses = compile_kernels(plan.kernels)
+        addresses = compile_kernels(plan.kernels, needed_soon=FUNCTIONS.values())
         bound = BoundPlan(plan, addresses, self._store, self._graph)
         if len(signature.plans) >= _MOST_PLANS:
             del signature.plans[next(iter(signature.plans))]

@@ -123,10 +123,10 @@ def emit_object(source: str, name: str, signature: str = VOID_KERNEL, target: Ta
 
 
 def emit_objects(
-    kernels: Iterable[tuple[str, str]], signature: str = VOID_KERNEL, target: Target | None = None
+    kernels: Iterable[tuple[str, str] | tuple[str, str, str]], target: Target | None = None
 ) -> list[bytes]:
-    """Object code of many kernels (source, name): LLVM works on one in a thread while Python lowers the next."""
+    """Object code of kernels (source, name, signature): LLVM works on one in a thread while Python lowers the next."""
     target = target or host_target()
     with ThreadPoolExecutor(1, thread_name_prefix="flowc-compile") as worker:
-        jobs = [worker.submit(ir_to_object, lower_to_ir(source, name, signature), target) for source, name in kernels]
+        jobs = [worker.submit(ir_to_object, lower_to_ir(*kernel), target) for kernel in kernels]
         return [job.result() for job in jobs]
