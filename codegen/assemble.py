@@ -14,7 +14,7 @@ import numpy as np
 from flowc.codegen.explain import describe
 from flowc.codegen.fuse import Fusion
 from flowc.codegen.groups import Group
-from flowc.codegen.ir import Node, broadcast_access
+from flowc.codegen.ir import Node, base_of, broadcast_access
 from flowc.codegen.memory import Layout, Place
 from flowc.codegen.nest import Operand, build_nest
 from flowc.codegen.plan import ENTRY_WIDTH, ErrorSite, FetchSpec, Kernel, Plan, Space, TensorSpec, VariableSpec
@@ -191,7 +191,7 @@ class _Assembler:
         for node in nodes:
             parts.append((node.op, node.attr, node.dtype, node.shape, group.levels[node]))
             for arg in node.args:
-                base = arg.args[0] if arg.op == "view" else arg
+                base = base_of(arg)
                 if base in local:
                     parts.append((local[base], arg.shape, arg.attr if arg.op == "view" else None))
                 elif base.op == "const" and base.size == 1:
@@ -214,7 +214,7 @@ class _Assembler:
         template = template_of(node)
         if template.in_place is not None:
             base = node.args[template.in_place]
-            base = base.args[0] if base.op == "view" else base
+            base = base_of(base)
             if self._place(base) != self._place(node):
                 self._copy(base, node, group)
         for launch in template.launches(node):
@@ -241,7 +241,7 @@ class _Assembler:
     def _argument_pointer(self, node: Node, word: Pointer) -> None:
         arg = node if word.arg < 0 else node.args[word.arg]
         offset = arg.attr[0] if arg.op == "view" else 0
-        self._pointer(arg.args[0] if arg.op == "view" else arg, offset, word.offset)
+        self._pointer(base_of(arg), offset, word.offset)
 
     def _copy(self, source: Node, target: Node, group: Group) -> None:
         """Fills the memory that a call works on in place."""
@@ -261,7 +261,7 @@ def _externals(nodes: list[Node], group: Group) -> list[Node]:
     found: dict[Node, None] = {}
     for node in nodes:
         for arg in node.args:
-            base = arg.args[0] if arg.op == "view" else arg
+            base = base_of(arg)
             if base not in group.levels:
                 found[base] = None
     return list(found)

@@ -13,7 +13,7 @@ from math import prod
 from typing import Final
 
 from flowc.codegen.groups import Form, Group, Level, misaligned, reads_in_place, same_domain, squeezed
-from flowc.codegen.ir import ARG_REDUCTIONS, Node, broadcast_access, is_dense
+from flowc.codegen.ir import ARG_REDUCTIONS, Node, base_of, broadcast_access, is_dense
 from flowc.codegen.program import Program
 
 LIMITS: Final = (40, 12, 4, 2)  # members of a group: LLVM's and numba's time grows faster than a kernel's size
@@ -108,7 +108,7 @@ class _Fuser:
         group.levels[node] = level
         self.group_id[node] = group.id
         for arg in node.args:
-            base = arg.args[0] if arg.op == "view" else arg
+            base = base_of(arg)
             owner = self._group(base)
             if owner is not None and owner is not group:
                 owner.dependents.add(group.id)
@@ -122,14 +122,14 @@ class _Fuser:
         """The groups that `group` would newly depend on, had it `node`."""
         mask = 0
         for arg in node.args:
-            owner = self._group(arg.args[0] if arg.op == "view" else arg)
+            owner = self._group(base_of(arg))
             if owner is not None and owner is not group:
                 mask |= owner.ancestors | owner.bits
         return mask
 
     def _refuse(self, node: Node, group: Group, why: str) -> None:
         for arg in node.args:
-            base = arg.args[0] if arg.op == "view" else arg
+            base = base_of(arg)
             if self._group(base) is group:
                 self.refusals.setdefault((base.id, node.id), why)
 
@@ -139,7 +139,7 @@ class _Fuser:
         """The groups that compute the node's arguments, nearest first."""
         found: dict[int, Group] = {}
         for arg in reversed(node.args):
-            group = self._group(arg.args[0] if arg.op == "view" else arg)
+            group = self._group(base_of(arg))
             if group is not None:
                 found.setdefault(group.id, group)
         return list(found.values())
@@ -176,7 +176,7 @@ class _Fuser:
             return []
         found: dict[int, Group] = {}
         for arg in args:
-            base = arg.args[0] if arg.op == "view" else arg
+            base = base_of(arg)
             if base.size == size:
                 for gid in self.readers.get(base.id, ()):
                     group = self._find(gid)
@@ -236,7 +236,7 @@ class _Fuser:
     def _aligned(self, node: Node, group: Group, level: Level) -> str:
         """Whether all of the node's arguments that are members are needed just where they are computed."""
         for arg in node.args:
-            base = arg.args[0] if arg.op == "view" else arg
+            base = base_of(arg)
             if self._group(base) is not group:
                 continue
             if not reads_in_place(arg, node, group, level, group.levels[base]):
@@ -352,7 +352,7 @@ class _Fuser:
             if current.op == "reduce":
                 return True
             for arg in current.args:
-                base = arg.args[0] if arg.op == "view" else arg
+                base = base_of(arg)
                 if base in group.levels and base.id not in seen:
                     seen.add(base.id)
                     pending.append(base)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from math import prod
 from typing import Literal
 
-from flowc.codegen.ir import Node, Shape, broadcast_access, is_dense
+from flowc.codegen.ir import Node, Shape, base_of, broadcast_access, is_dense
 
 Level = Literal["full", "kept"]
 Form = Literal["map", "row", "col", "call"]
@@ -58,7 +58,7 @@ def misaligned(node: Node, other: Group, home: Group) -> bool:
     """Whether `node`, or another member of `home`, reads members of `other` elsewhere than where they are computed."""
     for member, level in home.levels.items():
         for arg in member.args:
-            base = arg.args[0] if arg.op == "view" else arg
+            base = base_of(arg)
             if base in other.levels:
                 reader = arg if member.op == "reduce" else member
                 at: Level = "full" if member.op == "reduce" else level

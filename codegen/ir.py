@@ -54,6 +54,11 @@ def row_major(shape: Sequence[int]) -> tuple[int, ...]:
     return tuple(reversed(strides))
 
 
+def base_of(node: Node) -> Node:
+    """The node that owns the memory: a view's base, or the node itself."""
+    return node.args[0] if node.op == "view" else node
+
+
 def access(node: Node) -> tuple[Node, int, tuple[int, ...]]:
     """Where a node's elements lie: (the node that owns the memory, offset, stride of each dimension)."""
     if node.op == "view":

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from flowc.codegen.groups import Group
-from flowc.codegen.ir import Node, broadcast_access, is_dense
+from flowc.codegen.ir import Node, base_of, broadcast_access, is_dense
 from flowc.codegen.plan import Space
 from flowc.codegen.schedule import Schedule
 from flowc.codegen.templates import template_of
@@ -100,7 +100,7 @@ class _Planner:
     def _dying_arguments(self, group: Group, step: int) -> Iterable[Node]:
         for member in group.levels:
             for arg in member.args:
-                base = arg.args[0] if arg.op == "view" else arg
+                base = base_of(arg)
                 place = self.places.get(base)
                 in_arena = place is not None and place.space is Space.ARENA
                 if in_arena and self.last_use[base] == step and base not in group.levels:
@@ -126,7 +126,7 @@ def _same_layout(a: Node, b: Node) -> bool:
 def _only_in_order(candidate: Node, group: Group) -> bool:
     for member in group.levels:
         for arg in member.args:
-            base = arg.args[0] if arg.op == "view" else arg
+            base = base_of(arg)
             if base is candidate:
                 _, offset, strides = broadcast_access(arg, member.shape)
                 if offset or arg.size != member.size or not is_dense(member.shape, strides):

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from math import prod
 
 from flowc.codegen.groups import Group
-from flowc.codegen.ir import ARG_REDUCTIONS, Node, broadcast_access, row_major
+from flowc.codegen.ir import ARG_REDUCTIONS, Node, base_of, broadcast_access, row_major
 from flowc.framework.dtypes import DType
 
 
@@ -101,7 +101,7 @@ def build_nest(group: Group, materialized: Iterable[Node], constants: set[Node])
 
 
 def _is_read(group: Group, arg: Node, constants: set[Node]) -> bool:
-    base = arg.args[0] if arg.op == "view" else arg
+    base = base_of(arg)
     return base not in group.levels and base not in constants
 
 
@@ -109,7 +109,7 @@ def _scalars(group: Group, constants: set[Node]) -> list[Node]:
     found: dict[Node, None] = {}
     for node in group.nodes:
         for arg in node.args:
-            base = arg.args[0] if arg.op == "view" else arg
+            base = base_of(arg)
             if base in constants:
                 found[base] = None
     return list(found)

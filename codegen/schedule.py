@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from flowc.codegen.fuse import Fusion
 from flowc.codegen.groups import Group
-from flowc.codegen.ir import Node, broadcast_access, is_dense
+from flowc.codegen.ir import Node, base_of, broadcast_access, is_dense
 from flowc.codegen.program import Program
 from flowc.codegen.templates import template_of
 
@@ -156,7 +156,7 @@ def _reads_itself_in_place(name: str, node: Node, writer: Group) -> bool:
         return _call_overwrites(name, node)
     for member in writer.levels:
         for arg in member.args:
-            base = arg.args[0] if arg.op == "view" else arg
+            base = base_of(arg)
             if not (base.op == "input" and base.attr == ("variable", name)):
                 continue
             if writer.form != "map" and (writer.levels[member] == "full" or member.op == "reduce"):
@@ -171,7 +171,7 @@ def _call_overwrites(name: str, node: Node) -> bool:
     """A call in place of the variable itself may go ahead; one that reads it any other way may not."""
     template = template_of(node)
     for index, arg in enumerate(node.args):
-        base = arg.args[0] if arg.op == "view" else arg
+        base = base_of(arg)
         if base.op == "input" and base.attr == ("variable", name) and (index != template.in_place or arg is not base):
             return False
     return True

@@ -12,7 +12,7 @@ from typing import Final
 
 from flowc.codegen.cpu import primitives
 from flowc.codegen.groups import Group
-from flowc.codegen.ir import Node
+from flowc.codegen.ir import Node, base_of
 
 _FREE: Final = frozenset({"copy", "cast", "complex"})  # map primitives that are not in the target's table
 DEAR: Final = 0.8  # cycles an element, from which a value is rather stored than computed again
@@ -63,7 +63,7 @@ def _stage(node: Node, group: Group, stage: dict[Node, int]) -> int:
     level = group.levels[node]
     best = 0 if level == "full" or node.op == "reduce" else -1
     for arg in node.args:
-        base = arg.args[0] if arg.op == "view" else arg
+        base = base_of(arg)
         if base in group.levels:
             after = level == "full" and group.levels[base] == "kept"
             best = max(best, stage[base] + after)
@@ -73,7 +73,7 @@ def _stage(node: Node, group: Group, stage: dict[Node, int]) -> int:
 def _closure(roots: Iterable[Node], group: Group, stop: Iterable[Node] = ()) -> list[Node]:
     seen: set[Node] = set()
     barrier = set(stop)
-    bases = [r.args[0] if r.op == "view" else r for r in roots]
+    bases = [base_of(r) for r in roots]
     pending = [r for r in bases if r in group.levels and group.levels[r] == "full"]
     while pending:
         node = pending.pop()
@@ -83,7 +83,7 @@ def _closure(roots: Iterable[Node], group: Group, stop: Iterable[Node] = ()) -> 
         if node in barrier:
             continue
         for arg in node.args:
-            base = arg.args[0] if arg.op == "view" else arg
+            base = base_of(arg)
             if base in group.levels and group.levels[base] == "full":
                 pending.append(base)
     return sorted(seen, key=lambda n: n.id)

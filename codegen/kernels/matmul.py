@@ -26,9 +26,7 @@ TRANSPOSE: Final = 112
 # Unit: a block of rows of the result (or of columns). Words: gemm, a, b, result, transpose a, transpose b, m, n, k, row
 # strides of a, b and the result, rows a block (0: columns), columns a block, bytes a block in a, b and the result; for
 # complex numbers, the values 1 and 0.
-GEMM: Final = """
-def gemm_{NAME}(args, lo, hi):
-    w = ptr_i64(args, -1)
+_BLOCK: Final = """
     m = w[6]
     n = w[7]
     if w[12] != 0:
@@ -38,24 +36,19 @@ def gemm_{NAME}(args, lo, hi):
     x = w[1] + lo * w[14]
     y = w[2] + lo * w[15]
     z = w[3] + lo * w[16]
-    call_gemm_{CALL}(w[0], 101, w[4], w[5], m, n, w[8], {ONE}, x, w[9], y, w[10], {ZERO}, z, w[11])
+"""
+GEMM: Final = f"""
+def gemm_{{NAME}}(args, lo, hi):
+    w = ptr_i64(args, -1){_BLOCK.rstrip()}
+    call_gemm_{{CALL}}(w[0], 101, w[4], w[5], m, n, w[8], {{ONE}}, x, w[9], y, w[10], {{ZERO}}, z, w[11])
 """
 
-# As `gemm`, but added to what the result's memory holds, times a word after the others: z += alpha·x·y.
-GEMM_ADD: Final = """
-def gemm_add_{NAME}(args, lo, hi):
+# The same, but added to what the result's memory holds, times a word after the others: z += alpha·x·y.
+GEMM_ADD: Final = f"""
+def gemm_add_{{NAME}}(args, lo, hi):
     w = ptr_i64(args, -1)
-    alpha = ptr_{NAME}(args + 136, -1)[0]
-    m = w[6]
-    n = w[7]
-    if w[12] != 0:
-        m = imin(hi * w[12], m) - lo * w[12]
-    else:
-        n = imin(hi * w[13], n) - lo * w[13]
-    x = w[1] + lo * w[14]
-    y = w[2] + lo * w[15]
-    z = w[3] + lo * w[16]
-    call_gemm_{CALL}(w[0], 101, w[4], w[5], m, n, w[8], alpha, x, w[9], y, w[10], {ONE}, z, w[11])
+    alpha = ptr_{{NAME}}(args + 136, -1)[0]{_BLOCK.rstrip()}
+    call_gemm_{{CALL}}(w[0], 101, w[4], w[5], m, n, w[8], alpha, x, w[9], y, w[10], {{ONE}}, z, w[11])
 """
 
 # Unit: one product. Words as above, those of blocks unused; bytes a block are the bytes between products.

@@ -17,7 +17,7 @@ import numpy as np
 
 from flowc.codegen.cpu import primitives
 from flowc.codegen.groups import Group
-from flowc.codegen.ir import Node
+from flowc.codegen.ir import Node, base_of
 from flowc.codegen.nest import LoopNest, Operand
 from flowc.codegen.plan import Kernel
 from flowc.codegen.stages import Stages, stages_of
@@ -205,7 +205,7 @@ class KernelWriter(ABC):
     # -- values --------------------------------------------------------------------------------------------------------
 
     def _argument(self, member: Node, arg: Node, innermost: dict[int, str] | None, variable: str) -> Value:
-        base = arg.args[0] if arg.op == "view" else arg
+        base = base_of(arg)
         if base in self.env:
             return self.env[base]
         if (member, arg) in self.nest.iotas:
