@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +19,7 @@ from flowc.codegen.plan import Plan
 from flowc.codegen.prune import needed_ops
 from flowc.runtime import kernel_cache, plan_cache
 from flowc.runtime.kernel_cache import CacheWarning
+from tests.work import calls_of
 
 Build = Callable[[], tuple[list[Any], list[Any], list[FeedSpec]]]
 
@@ -102,7 +102,7 @@ def test_keys_are_the_same_in_every_process() -> None:
     assert len({run.stdout for run in runs}) == 1
 
 
-def test_hashing_is_fast() -> None:
+def test_hashing_does_little_an_operation() -> None:
     with tf.Graph().as_default():
         row = [tf.placeholder(tf.float32, [4], name="x")] * 20
         x = row[0]
@@ -111,10 +111,8 @@ def test_hashing_is_fast() -> None:
         ops = needed_ops(row, [], {x})
         feeds = [FeedSpec(x, (4,))]
         plan_cache.plan_key(ops, row, [], feeds)  # sources are hashed once a process
-        start = time.perf_counter()
-        plan_cache.plan_key(ops, row, [], feeds)
         assert len(ops) == 2000
-        assert time.perf_counter() - start < 0.06  # 10,000 ops are to take less than this; here there are 2,000
+        assert calls_of(lambda: plan_cache.plan_key(ops, row, [], feeds)) < 6 * len(ops)
 
 
 # -- what is stored ----------------------------------------------------------------------------------------------------
