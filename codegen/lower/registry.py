@@ -8,6 +8,12 @@
 A lowering gets the `Program` to build in, the operation (`LoweredOp`) and one node an input; it returns one node an
 output. An `update` gets the present values of the variables it changes, and returns their new ones by input index; the
 op's output stands for the first of them, unless the update returns another value for it, as `OUTPUT`.
+
+Some output shapes depend on what a run computes. The run is then cut in two before the op's readers:
+- `@sized("SegmentSum", inputs=(1,))` marks a function that tells the output shapes from the values of these inputs,
+  which the first part computes; the second part is compiled for those shapes with the op's ordinary lowering.
+- `@bounded("Where")` marks a lowering for the largest shape that can come out. It returns one (node, count) an output:
+  the output is the node's first `count` rows (count: an int64 scalar node), or all of them where count is None.
 """
 
 from __future__ import annotations
@@ -51,10 +57,22 @@ class UnknownValue(Exception):
 
 Lowering = Callable[..., Node | Sequence[Node]]
 Update = Callable[..., Mapping[int, Node]]
+Bounded = Callable[..., Sequence[tuple[Node, Node | None]]]
+Sizes = Callable[[Mapping[str, Any], Sequence[Shape], Mapping[int, Array]], Sequence[Shape]]
+
+
+@dataclass(frozen=True)
+class SizeRule:
+    """How an op's output shapes follow from values: `function` (attrs, input shapes, values by input) of `inputs`."""
+
+    inputs: tuple[int, ...]
+    function: Sizes
 
 _lowerings: dict[str, Lowering] = {}
 _updates: dict[str, Update] = {}
 _variable_counts: dict[str, int] = {}
+_bounded: dict[str, Bounded] = {}
+_sizes: dict[str, SizeRule] = {}
 
 
 def lowering(*op_types: str) -> Callable[[Lowering], Lowering]:
@@ -80,9 +98,33 @@ def update(*op_types: str, variables: int = 1) -> Callable[[Update], Update]:
     return register
 
 
+def bounded(*op_types: str) -> Callable[[Bounded], Bounded]:
+    """Decorator: the function lowers these op types, whose outputs have as many rows as a run finds."""
+
+    def register(function: Bounded) -> Bounded:
+        _claim(op_types)
+        _bounded.update(dict.fromkeys(op_types, function))
+        return function
+
+    return register
+
+
+def sized(*op_types: str, inputs: tuple[int, ...]) -> Callable[[Sizes], Sizes]:
+    """Decorator: the function (attrs, input shapes, {input: value}) gives these ops' output shapes.
+
+    `inputs` are those whose values it gets. An op of these types has a `lowering`, too.
+    """
+
+    def register(function: Sizes) -> Sizes:
+        _sizes.update(dict.fromkeys(op_types, SizeRule(inputs, function)))
+        return function
+
+    return register
+
+
 def _claim(op_types: Sequence[str]) -> None:
     for op_type in op_types:
-        if op_type in _lowerings or op_type in _updates:
+        if op_type in _lowerings or op_type in _updates or op_type in _bounded:
             raise KeyError(f"op type {op_type!r} is lowered twice")
 
 
@@ -96,6 +138,16 @@ def update_of(op_type: str) -> Update | None:
     return _updates.get(op_type)
 
 
+def bounded_of(op_type: str) -> Bounded | None:
+    """The function that lowers an op type to the largest shapes that can come out, or None."""
+    return _bounded.get(op_type)
+
+
+def size_rule(op_type: str) -> SizeRule | None:
+    """How the op type's output shapes follow from input values, or None if they do not."""
+    return _sizes.get(op_type)
+
+
 def changed_inputs(op_type: str) -> int:
     """How many of an update's first inputs are the variables that it changes."""
     return _variable_counts[op_type]
@@ -103,4 +155,4 @@ def changed_inputs(op_type: str) -> int:
 
 def lowered_types() -> frozenset[str]:
     """All op types that can be computed."""
-    return frozenset(_lowerings) | frozenset(_updates)
+    return frozenset(_lowerings) | frozenset(_updates) | frozenset(_bounded)

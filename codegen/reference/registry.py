@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from flowc.codegen.host.registry import HostOp, host_function, host_types
 from flowc.framework.dtypes import DType
 from flowc.framework.errors import InvalidArgumentError
 
@@ -95,7 +96,7 @@ def reference_update(
 
 def has_reference(op_type: str) -> bool:
     """Whether the op type has a reference function, as an op that changes variables or as any other."""
-    return op_type in _references or op_type in _updates
+    return op_type in _references or op_type in _updates or host_function(op_type) is not None
 
 
 def update_rule(op_type: str) -> UpdateRule | None:
@@ -110,7 +111,7 @@ def is_random(op_type: str) -> bool:
 
 def reference_types() -> frozenset[str]:
     """All op types with a reference function."""
-    return frozenset(_references) | frozenset(_updates)
+    return frozenset(_references) | frozenset(_updates) | host_types()
 
 
 def evaluate(
@@ -127,6 +128,9 @@ def evaluate(
     """
     op = ReferenceOp(op_type, attrs, output_dtypes, rng)
     rule = _updates.get(op_type)
+    on_host = host_function(op_type)
+    if on_host is not None:
+        return _host_results(on_host(HostOp("", op_type, attrs, output_dtypes, rng=rng), *inputs))
     function = _references[op_type] if rule is None else rule.function
     with np.errstate(all="ignore"):
         result = function(op, *inputs)
@@ -134,6 +138,10 @@ def evaluate(
         if rule is not None:
             return [cast(r, d) for r, d in zip(results, output_dtypes[: rule.variables], strict=True)]
         return [cast(r, d) for r, d in zip(results, output_dtypes, strict=True)]
+
+
+def _host_results(result: Any) -> list[Array]:
+    return [np.asarray(r) for r in result] if isinstance(result, list | tuple) else [np.asarray(result)]
 
 
 def cast(value: Any, dtype: DType) -> Array:
