@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from flowc.framework.graph import Tensor
+    from flowc.framework.graph import Operation, Tensor
 
 
 @dataclass(frozen=True)
@@ -27,3 +27,15 @@ class NeedsFeedValues(Exception):  # a request to the caller, not an error
     def __init__(self, tensors: Sequence[Tensor]) -> None:
         super().__init__(tensors)
         self.tensors = tuple(tensors)
+
+
+class NeedsSegments(Exception):  # a request to the caller, not an error
+    """The run cannot be one native call: the host has to act within it (`flowc.codegen.segments`)."""
+
+
+class NeedsComputedValue(NeedsSegments):
+    """Nor can it because `op` cannot be compiled before `tensors`, which the run computes, are known."""
+
+    def __init__(self, op: Operation, tensors: Sequence[Tensor]) -> None:
+        super().__init__(op, tensors)
+        self.op, self.tensors = op, tuple(tensors)

@@ -15,11 +15,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from flowc.codegen.assemble import Interface, assemble, stored_members
 from flowc.codegen.debug import passed
-from flowc.codegen.feed_spec import FeedSpec, NeedsFeedValues
+from flowc.codegen.feed_spec import FeedSpec, NeedsFeedValues, NeedsSegments
 from flowc.codegen.fuse import Fusion, fuse, live_nodes
 from flowc.codegen.groups import Group
 from flowc.codegen.ir import Node
@@ -28,10 +28,11 @@ from flowc.codegen.plan import FetchSpec, Plan, TensorSpec, VariableSpec
 from flowc.codegen.program import Program
 from flowc.codegen.rewrite import rewrite
 from flowc.codegen.schedule import Schedule, is_host_value, prepare_outputs, schedule
+from flowc.codegen.segments import Segment, names_of, variable_named
 from flowc.codegen.specialise import specialise
 from flowc.framework.graph import Operation, Tensor
 
-__all__ = ["Compilation", "FeedSpec", "NeedsFeedValues", "Stage", "compile_plan", "compile_stages"]
+__all__ = ["Compilation", "FeedSpec", "NeedsFeedValues", "NeedsSegments", "Stage", "compile_plan", "compile_stages"]
 
 Stage = Literal["specialise", "fuse", "schedule", "memory", "assemble"]
 
@@ -49,13 +50,18 @@ class Compilation:
 
 
 def compile_plan(
-    graph: Any, fetches: Sequence[Tensor], targets: Sequence[Operation], feeds: Sequence[FeedSpec]
+    fetches: Sequence[Tensor],
+    targets: Sequence[Operation],
+    feeds: Sequence[FeedSpec],
+    segment: Segment | None = None,
 ) -> Plan:
     """The plan that computes `fetches` and runs `targets`, given values for `feeds`, in these orders.
 
-    Raises flowc.errors for what cannot run, and NeedsFeedValues if shapes depend on fed values that are not given.
+    With a `segment`, the plan of that part of a run: its outputs take the place of `fetches`, and its states are feeds
+    after `feeds`. Raises flowc.errors for what cannot run, NeedsFeedValues if shapes depend on fed values that are not
+    given, and NeedsSegments if the host has to act within the run.
     """
-    plan = compile_stages(fetches, targets, feeds).plan
+    plan = compile_stages(fetches, targets, feeds, segment=segment).plan
     assert plan is not None
     return plan
 
@@ -65,9 +71,10 @@ def compile_stages(
     targets: Sequence[Operation],
     feeds: Sequence[FeedSpec],
     stop_after: Stage = "assemble",
+    segment: Segment | None = None,
 ) -> Compilation:
     """Runs the passes up to `stop_after`."""
-    result = Compilation(specialise(fetches, targets, feeds))
+    result = Compilation(specialise(fetches, targets, feeds, segment))
     program = result.program
     rewrite(program)
     prepare_outputs(program)
@@ -84,7 +91,7 @@ def compile_stages(
     passed("schedule", result.schedule)
     if stop_after == "schedule":
         return result
-    interface = _interface(program, fetches, feeds)
+    interface = _interface(program, fetches, feeds, segment)
     fetch_numbers = {node: i for i, node in enumerate(program.fetches)}
     variable_numbers = {spec.name: i for i, spec in enumerate(interface.variables)}
     result.layout = plan_memory(result.schedule, result.outputs, fetch_numbers, variable_numbers)
@@ -96,19 +103,28 @@ def compile_stages(
     return result
 
 
-def _interface(program: Program, fetches: Sequence[Tensor], feeds: Sequence[FeedSpec]) -> Interface:
-    feed_specs = tuple(TensorSpec(f.tensor.name, f.tensor.dtype.base_dtype.name, f.shape) for f in feeds)
-    fetch_specs = tuple(_fetch_spec(t, n) for t, n in zip(fetches, program.fetches, strict=True))
-    return Interface(feed_specs, fetch_specs, _variables(program))
+def _interface(
+    program: Program, fetches: Sequence[Tensor], feeds: Sequence[FeedSpec], segment: Segment | None
+) -> Interface:
+    feed_specs = [TensorSpec(f.tensor.name, f.tensor.dtype.base_dtype.name, f.shape) for f in feeds]
+    names = [tensor.name for tensor in fetches]
+    if segment is not None:
+        feed_specs += [
+            TensorSpec(state.variable, variable_named(state).dtype.base_dtype.name, shape)
+            for state, shape in segment.states
+        ]
+        names = [name for crossing in segment.outputs for name in names_of(crossing)]
+    fetch_specs = tuple(_fetch_spec(name, n) for name, n in zip(names, program.fetches, strict=True))
+    return Interface(tuple(feed_specs), fetch_specs, _variables(program))
 
 
-def _fetch_spec(tensor: Tensor, node: Node) -> FetchSpec:
-    dtype = tensor.dtype.base_dtype.name
+def _fetch_spec(name: str, node: Node) -> FetchSpec:
+    dtype = node.dtype.name
     if is_host_value(node):
         if node.op == "const":
-            return FetchSpec(tensor.name, dtype, node.shape, "constant", node.attr)
-        return FetchSpec(tensor.name, dtype, node.shape, "feed", node.attr[1])
-    return FetchSpec(tensor.name, dtype, node.shape)
+            return FetchSpec(name, dtype, node.shape, "constant", node.attr)
+        return FetchSpec(name, dtype, node.shape, "feed", node.attr[1])
+    return FetchSpec(name, dtype, node.shape)
 
 
 def _variables(program: Program) -> tuple[VariableSpec, ...]:

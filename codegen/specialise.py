@@ -14,14 +14,24 @@ from typing import Any, Final, NoReturn
 import numpy as np
 
 import flowc.codegen.lower  # noqa: F401  # registers the lowerings
-from flowc.codegen.feed_spec import FeedSpec, NeedsFeedValues
+from flowc.codegen.feed_spec import FeedSpec, NeedsComputedValue, NeedsFeedValues, NeedsSegments
 from flowc.codegen.ir import Array, Node, Shape
-from flowc.codegen.lower.registry import OUTPUT, LoweredOp, UnknownValue, changed_inputs, lowering_of, update_of
+from flowc.codegen.lower.registry import (
+    OUTPUT,
+    LoweredOp,
+    UnknownValue,
+    bounded_of,
+    changed_inputs,
+    lowering_of,
+    size_rule,
+    update_of,
+)
 from flowc.codegen.program import Program
 from flowc.codegen.prune import needed_ops
+from flowc.codegen.segments import Crossing, Seen, Segment, State, needs_segments, variable_named
 from flowc.framework import registry
 from flowc.framework.constant_value import values_from_shapes
-from flowc.framework.dtypes import string
+from flowc.framework.dtypes import int64, string
 from flowc.framework.errors import InvalidArgumentError, OpError, ResourceExhaustedError, UnimplementedError
 from flowc.framework.graph import Operation, Tensor
 from flowc.framework.shapes import TensorShape
@@ -31,13 +41,23 @@ SHAPE_FEED_LIMIT: Final = 1024
 MOST_ELEMENTS: Final = 1 << 47  # what a process can address: sizes in bytes stay far within an int64
 
 
-def specialise(fetches: Sequence[Tensor], targets: Sequence[Operation], feeds: Sequence[FeedSpec]) -> Program:
-    """The program of a run.
+def specialise(
+    fetches: Sequence[Tensor],
+    targets: Sequence[Operation],
+    feeds: Sequence[FeedSpec],
+    segment: Segment | None = None,
+) -> Program:
+    """The program of a run, or of one `segment` of it, whose outputs take the place of `fetches`.
 
     Raises the public errors for a placeholder without a feed, an op without a kernel, and shapes that do not fit; and
-    NeedsFeedValues.
+    NeedsFeedValues and NeedsSegments.
     """
-    return _Specialiser(fetches, targets, feeds).run()
+    if segment is not None:
+        return _Specialiser(feeds, segment.ops, segment.order, segment.sizes).run_segment(segment)
+    ops = needed_ops(fetches, targets, {f.tensor for f in feeds})
+    if needs_segments(ops):
+        raise NeedsSegments
+    return _Specialiser(feeds, ops, ops, {}).run(fetches)
 
 
 class _ConcreteContext:
@@ -57,16 +77,37 @@ class _ConcreteContext:
 
 
 class _Specialiser:
-    def __init__(self, fetches: Sequence[Tensor], targets: Sequence[Operation], feeds: Sequence[FeedSpec]) -> None:
-        self.fetches, self.feeds = fetches, feeds
+    def __init__(
+        self,
+        feeds: Sequence[FeedSpec],
+        ops: Sequence[Operation],
+        order: Sequence[Operation],
+        sizes: Mapping[Operation, tuple[Shape, ...]],
+    ) -> None:
+        self.feeds, self.ops, self.sizes = feeds, ops, sizes
         self.program = Program()
         self.nodes: dict[Tensor, Node] = {}
         self.values: dict[Tensor, Array] = {}  # known while compiling
         self.shapes: dict[Tensor, Shape] = {}
-        self.ops = needed_ops(fetches, targets, {f.tensor for f in feeds})
-        self.variables = _VariableStates(self.program, self.ops)
+        self.rows: dict[Tensor, tuple[Node, Node | None]] = {}  # bounded outputs: the array, and how many rows count
+        self.variables = _VariableStates(self.program, order)
 
-    def run(self) -> Program:
+    def run(self, fetches: Sequence[Tensor]) -> Program:
+        self._all_ops()
+        self.program.fetches = [self._node(t) for t in fetches]
+        self.program.stores = dict(self.variables.latest)
+        return self.program
+
+    def run_segment(self, segment: Segment) -> Program:
+        for index, (state, shape) in enumerate(segment.states, len(self.feeds)):
+            self.variables.restore(state, index, shape)
+        self._all_ops()
+        self.program.fetches = [node for crossing in segment.outputs for node in self._crossing(crossing)]
+        if segment.commits:
+            self.program.stores = dict(self.variables.latest)
+        return self.program
+
+    def _all_ops(self) -> None:
         for index, feed in enumerate(self.feeds):
             tensor = feed.tensor
             self.nodes[tensor] = self.program.feed(index, tensor._dtype._base, feed.shape)
@@ -77,9 +118,16 @@ class _Specialiser:
             self.program.origin = op._name
             self._op(op)
         self.program.origin = ""
-        self.program.fetches = [self._node(t) for t in self.fetches]
-        self.program.stores = dict(self.variables.latest)
-        return self.program
+
+    def _crossing(self, crossing: Crossing) -> tuple[Node, ...]:
+        if isinstance(crossing, Seen):
+            return (self._argument(crossing.reader, crossing.reference),)
+        if isinstance(crossing, State):
+            return (self.variables.after(crossing),)
+        if crossing in self.rows:
+            node, count = self.rows[crossing]
+            return node, self.program.const(node.shape[0], int64) if count is None else count
+        return (self._node(crossing),)
 
     # -- one operation -------------------------------------------------------------------------------------------------
 
@@ -89,6 +137,9 @@ class _Specialiser:
             special(self, op)
             return
         values = [self.values.get(t) for t in op._inputs]
+        if bounded_of(op._type) is not None:
+            self._lower(op, (), values)
+            return
         shapes = self._output_shapes(op, values)
         for tensor, shape in zip(op._outputs, shapes, strict=True):
             if prod(shape) > MOST_ELEMENTS:
@@ -99,9 +150,18 @@ class _Specialiser:
         self._lower(op, shapes, values)
 
     def _output_shapes(self, op: Operation, values: Sequence[Array | None]) -> list[Shape]:
+        told = self.sizes.get(op)
+        if told is not None:
+            return list(told)
         static = [t._shape.tuple for t in op._outputs]
         if all(s is not None and None not in s for s in static) and _fits_already(op):
             return [tuple(d for d in s or () if d is not None) for s in static]
+        rule = size_rule(op._type)
+        if rule is not None:
+            known = {index: values[index] for index in rule.inputs}
+            sizes = {index: value for index, value in known.items() if value is not None}
+            if len(sizes) == len(known):
+                return list(rule.function(op._attrs, [self._shape(t) for t in op._inputs], sizes))
         definition = registry.lookup(op._type)
         if definition is None:
             self._unimplemented(op)
@@ -132,8 +192,7 @@ class _Specialiser:
         if known is None:
             if not op._inputs or any(v is None for v in values):
                 return False
-            definition = registry.lookup(op._type)
-            if definition is None or definition.stateful or not _worth_folding(op, shapes, values):
+            if registry.lookup(op._type) is None or _is_stateful(op) or not _worth_folding(op, shapes, values):
                 return False
             known = _evaluate(op, [v for v in values if v is not None], shapes)
         for tensor, value in zip(op._outputs, known, strict=True):
@@ -167,6 +226,11 @@ class _Specialiser:
                 if output is not None:
                     self.nodes.setdefault(op._outputs[0], output)
                 self.variables.write(op, values_left)
+                return
+            rows = bounded_of(op._type)
+            if rows is not None:
+                found = rows(self.program, view, *(self._argument(op, t) for t in op._inputs))
+                self.rows.update(zip(op._outputs, found, strict=True))
                 return
             function = lowering_of(op._type)
             if function is None:
@@ -206,19 +270,19 @@ class _Specialiser:
         raise UnimplementedError(op.node_def, op, message)
 
     def _unknown(self, op: Operation, index: int | None) -> NoReturn:
-        """The shapes of `op` depend on the value of its input: ask for the feeds behind it, or give up."""
+        """The shapes of `op` depend on the value of its input: ask for the feeds behind it, or for the value."""
         sources = [op._inputs[index]] if index is not None else list(op._inputs)
         feeds = self._feeds_behind(sources)
         if feeds:
             raise NeedsFeedValues(feeds)
-        raise UnimplementedError(
-            op.node_def,
-            op,
-            f"The shape of {op._name!r} depends on the value of {sources[0].name!r}, which is computed from a variable "
-            "or from random numbers: flowc needs shapes to follow from constants, shapes and feeds.",
-        )
+        computed = [t for t in sources if t not in self.values and (index is not None or t._dtype._base.is_integer)]
+        if not computed or any(t in self.nodes and self.nodes[t].op == "input" for t in computed):
+            message = f"The shapes of {op._name!r} do not follow from the values that this run has."
+            raise UnimplementedError(op.node_def, op, message)
+        raise NeedsComputedValue(op, computed)
 
     def _feeds_behind(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+        """The small fed tensors that alone decide the values of `tensors`; none if anything else does, too."""
         given = {f.tensor: f for f in self.feeds}
         found: dict[Tensor, None] = {}
         seen: set[Tensor] = set()
@@ -229,10 +293,16 @@ class _Specialiser:
                 continue
             seen.add(tensor)
             feed = given.get(tensor)
-            if feed is None:
-                pending.extend(tensor._op._inputs)
-            elif feed.value is None and prod(feed.shape) <= SHAPE_FEED_LIMIT:
+            if feed is not None:
+                if feed.value is not None or (prod(feed.shape) > SHAPE_FEED_LIMIT and tensor not in tensors):
+                    return []
                 found[tensor] = None
+            elif tensor._dtype.is_ref_dtype or (
+                (definition := registry.lookup(tensor._op._type)) and definition.stateful
+            ):
+                return []
+            else:
+                pending.extend(tensor._op._inputs)
         return list(found)
 
     # -- operations without a lowering ---------------------------------------------------------------------------------
@@ -273,6 +343,11 @@ def _fits_already(op: Operation) -> bool:
     return all(
         t._shape.is_fully_defined() and (t._op._type == "Const" or not t._dtype._base.is_integer) for t in op._inputs
     )
+
+
+def _is_stateful(op: Operation) -> bool:
+    definition = registry.lookup(op._type)
+    return definition is not None and definition.stateful
 
 
 def _worth_folding(op: Operation, shapes: Sequence[Shape], values: Sequence[Array | None]) -> bool:
@@ -359,6 +434,16 @@ class _VariableStates:
                 return values[variable._name]
             mask ^= 1 << newest
         return self._initial(variable)
+
+    def restore(self, state: State, feed: int, shape: Shape) -> None:
+        """Notes what a write of an earlier segment left: feed number `feed`."""
+        node = self.program.feed(feed, variable_named(state)._dtype._base, shape)
+        self._after.setdefault(state.write, {})[state.variable] = node
+        self.latest[state.variable] = node
+
+    def after(self, state: State) -> Node:
+        """What a write left in a variable."""
+        return self._after[state.write][state.variable]
 
     def write(self, op: Operation, values: Mapping[int, Node]) -> None:
         """Notes the new values that `op` leaves, by the input that refers to the variable."""

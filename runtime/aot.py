@@ -17,11 +17,12 @@ import numpy as np
 import numpy.typing as npt
 
 from flowc.codegen.explain import named_operations
-from flowc.codegen.feed_spec import FeedSpec, NeedsFeedValues
+from flowc.codegen.feed_spec import FeedSpec, NeedsFeedValues, NeedsSegments
 from flowc.codegen.plan import Plan
+from flowc.codegen.prune import needed_ops
 from flowc.framework.config import ConfigProto
 from flowc.framework.default_graph import get_default_graph
-from flowc.framework.errors import FailedPreconditionError
+from flowc.framework.errors import FailedPreconditionError, UnimplementedError
 from flowc.framework.graph import Graph, Tensor
 from flowc.framework.shapes import TensorShape
 from flowc.framework.stacks import get_default_session
@@ -66,20 +67,20 @@ def compile(  # the public name
     specs, values = _feed_specs(graph, feeds)
     signature = Signature(parsed.tensors, parsed.targets, tuple(spec.tensor for spec in specs))
     check_run(ConfigProto() if session is None else session._config, signature)
-    plan, fixed = _made(graph, parsed, specs, values)
+    plan, fixed = _made(parsed, specs, values)
     store = VariableStore() if session is None else session.variables
     operations = stored_operations(graph, named_operations(plan))
     return CompiledPlan(plan, store, operations, structure_of(graph, fetches, parsed.tensors), fixed)
 
 
-def _made(
-    graph: Graph, fetches: Fetches, specs: list[FeedSpec], values: Sequence[Array | None]
-) -> tuple[Plan, dict[int, Array]]:
+def _made(fetches: Fetches, specs: list[FeedSpec], values: Sequence[Array | None]) -> tuple[Plan, dict[int, Array]]:
     """The plan, and the values it is for by the number of the feed."""
     fixed: dict[int, Array] = {}
     while True:
         try:
-            return plan_for(graph, fetches.tensors, fetches.targets, specs), fixed
+            return plan_for(fetches.tensors, fetches.targets, specs), fixed
+        except NeedsSegments:
+            raise _takes_host(fetches, specs) from None
         except NeedsFeedValues as request:
             asked = [i for i, spec in enumerate(specs) if spec.tensor in request.tensors and i not in fixed]
             unknown = [specs[i].tensor.name for i in asked if values[i] is None]
@@ -92,6 +93,16 @@ def _made(
                 value = values[i]
                 assert value is not None
                 fixed[i], specs[i] = value, FeedSpec(specs[i].tensor, specs[i].shape, value)
+
+
+def _takes_host(fetches: Fetches, specs: Sequence[FeedSpec]) -> UnimplementedError:
+    from flowc.codegen.segments import needs_segments
+
+    ops = needed_ops(fetches.tensors, fetches.targets, {spec.tensor for spec in specs})
+    op = next((op for op in ops if needs_segments([op])), None)
+    name = "An operation" if op is None else f"{op.type} {op.name!r}"
+    message = f"{name} needs the host within the run, or decides shapes there: such a run cannot be compiled ahead."
+    return UnimplementedError(None if op is None else op.node_def, op, message)
 
 
 def _feed_specs(graph: Graph, feeds: Mapping[Any, Any] | Sequence[Any]) -> tuple[list[FeedSpec], list[Array | None]]:

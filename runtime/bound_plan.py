@@ -10,10 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from flowc.codegen.plan import FetchSpec, Plan
-from flowc.framework.graph import Graph
+from flowc.framework.graph import Graph, Operation
 from flowc.runtime import run_errors
 from flowc.runtime.executor import Executable, KernelFault
 from flowc.runtime.fetches import Fetches, as_result
+from flowc.runtime.trace import PlanTimes, TracePart
 from flowc.runtime.variables_store import VariableStore
 
 Array = npt.NDArray[Any]
@@ -41,6 +42,10 @@ class BoundPlan:
 
     def run(self, arrays: Sequence[Array]) -> Results:
         """The fetched values. Raises the public errors; variables are then as they were."""
+        return [as_result(array) for array in self.arrays(arrays)]
+
+    def arrays(self, arrays: Sequence[Array]) -> list[Array]:
+        """The same, scalars as arrays."""
         self._check()
         try:
             results = self.executable.call(*arrays)
@@ -48,10 +53,16 @@ class BoundPlan:
             raise run_errors.of_fault(self._graph, fault) from None
         except MemoryError as error:
             raise run_errors.out_of_memory(self._graph, self.plan, error) from None
-        return self._done(results)
+        self._store.mark_written(self.plan)
+        return results
 
-    def run_timed(self, arrays: Sequence[Array]) -> tuple[Results, npt.NDArray[np.int64]]:
-        """Also the start and stop in ns of each entry of the tape: int64 [entries, 2]."""
+    def run_traced(self, arrays: Sequence[Array]) -> tuple[Results, list[TracePart]]:
+        """The same as `run`, and when each entry of the tape ran."""
+        results, part = self.arrays_traced(arrays)
+        return [as_result(array) for array in results], [part]
+
+    def arrays_traced(self, arrays: Sequence[Array]) -> tuple[list[Array], PlanTimes]:
+        """The same as `arrays`, and when each entry of the tape ran."""
         self._check()
         try:
             results, times = self.executable.run_timed(arrays)
@@ -59,7 +70,12 @@ class BoundPlan:
             raise run_errors.of_fault(self._graph, fault) from None
         except MemoryError as error:
             raise run_errors.out_of_memory(self._graph, self.plan, error) from None
-        return self._done(results), times
+        self._store.mark_written(self.plan)
+        return results, PlanTimes(self.plan, times)
+
+    def parts(self) -> list[Plan | Operation]:
+        """What a run does, in order, as far as it is known: plans, and ops of the host."""
+        return [self.plan]
 
     def fast_run(self, fetches: Fetches) -> FastRun:
         """A function of the fed values that gives what the user gets, or DECLINED. After a run with this plan only."""
@@ -85,10 +101,6 @@ class BoundPlan:
             self._store.prepare(self.plan)
         except ValueError as error:
             raise run_errors.changed_variable(self._graph, error) from None
-
-    def _done(self, results: Sequence[Array]) -> Results:
-        self._store.mark_written(self.plan)
-        return [as_result(array) for array in results]
 
     def _not_run(self, answer: bool | None) -> Any:
         """What a fast run says when the builtin did not answer True."""

@@ -57,12 +57,14 @@ def _reason(last: _History | None, signature: Signature, form: Form, graph_size:
 
 
 def _change_of_feeds(signature: Signature, before: Form, now: Form) -> str:
-    for tensor, old, new in zip(signature.feeds, before.shapes, now.shapes, strict=True):
+    for tensor, old, new in zip(signature.feeds, before.shapes, now.shapes, strict=False):
         if old != new:
             return f"the shape of the feed {tensor.name!r} changed from {old} to {new}"
     for tensor, old_value, new_value in zip(signature.feeds, before.values, now.values, strict=False):
         if old_value != new_value:
             return f"the value of the feed {tensor.name!r}, on which shapes depend, changed"
+    if before.shapes != now.shapes:
+        return "a shape that the run decides changed"
     return "the plan made for it before was dropped: there were too many"
 
 

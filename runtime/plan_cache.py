@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -26,10 +26,13 @@ from flowc.codegen.prune import needed_ops
 from flowc.framework.debug import debug_level, say
 from flowc.framework.dtypes import DType
 from flowc.framework.errors import DataLossError
-from flowc.framework.graph import Graph, Operation, Tensor
+from flowc.framework.graph import Operation, Tensor
 from flowc.framework.shapes import TensorShape
 from flowc.runtime.kernel_cache import BlobStore, CacheWarning, content_key, store
 from flowc.runtime.plan_file import PlanFile, decode, encode
+
+if TYPE_CHECKING:
+    from flowc.codegen.segments import Segment
 
 _PRINTS_PASSES: Final = 3  # the debug level at which users want to see the passes at work
 _MOST_BYTES: Final = 64 << 20  # a plan with larger constants takes longer to write and read than to make
@@ -41,12 +44,17 @@ _PACKAGES: Final = ("flowc.framework", "flowc.ops", "flowc.codegen")
 _IMPORTED: Final = time.time()
 
 
-def plan_for(graph: Graph, fetches: Sequence[Tensor], targets: Sequence[Operation], feeds: Sequence[FeedSpec]) -> Plan:
+def plan_for(
+    fetches: Sequence[Tensor],
+    targets: Sequence[Operation],
+    feeds: Sequence[FeedSpec],
+    segment: Segment | None = None,
+) -> Plan:
     """`compile_plan` of the same arguments, from the disk if it is there; what had to be compiled is stored.
 
     Raises what `compile_plan` raises.
     """
-    key = _key_or_none(fetches, targets, feeds)
+    key = _key_or_none(fetches, targets, feeds, segment)
     found = None if key is None or debug_level() >= _PRINTS_PASSES else lookup(key, feeds)
     if found is not None:
         if debug_level() >= 1:
@@ -55,7 +63,7 @@ def plan_for(graph: Graph, fetches: Sequence[Tensor], targets: Sequence[Operatio
     from flowc.codegen.pipeline import compile_plan
 
     try:
-        plan = compile_plan(graph, fetches, targets, feeds)
+        plan = compile_plan(fetches, targets, feeds, segment)
     except NeedsFeedValues as request:
         if key is not None:
             numbers = [i for i, feed in enumerate(feeds) if feed.tensor in request.tensors]
@@ -95,29 +103,40 @@ class _Opaque(Exception):
     """An attribute has no canonical form, as a Python function has none."""
 
 
-def _key_or_none(fetches: Sequence[Tensor], targets: Sequence[Operation], feeds: Sequence[FeedSpec]) -> str | None:
-    fed = {feed.tensor for feed in feeds}
+def _key_or_none(
+    fetches: Sequence[Tensor], targets: Sequence[Operation], feeds: Sequence[FeedSpec], segment: Segment | None
+) -> str | None:
     try:
-        return plan_key(needed_ops(fetches, targets, fed), fetches, targets, feeds)
+        if segment is not None:
+            return plan_key(segment.order, (), (), feeds, segment)
+        return plan_key(needed_ops(fetches, targets, {feed.tensor for feed in feeds}), fetches, targets, feeds)
     except _Opaque:
         return None
 
 
 def plan_key(
-    ops: Sequence[Operation], fetches: Sequence[Tensor], targets: Sequence[Operation], feeds: Sequence[FeedSpec]
+    ops: Sequence[Operation],
+    fetches: Sequence[Tensor],
+    targets: Sequence[Operation],
+    feeds: Sequence[FeedSpec],
+    segment: Segment | None = None,
 ) -> str:
-    """The key of the plan of the pruned operations `ops`: 64 hexadecimal digits, the same in every process.
+    """The key of the plan of the pruned operations `ops`, or of a `segment` of them: the same in every process.
 
     Operations are told apart by their place in `ops`, and their names are part of the key: the plan keeps them, for
     messages and for what variables and random numbers a session shares between plans.
     """
     numbers = {op: number for number, op in enumerate(ops)}
+    if segment is not None:  # what the run is fed, which this segment need not be, has no number among `ops`
+        for tensor in (tensor for op in ops for tensor in op._inputs):
+            numbers.setdefault(tensor._op, len(numbers))
     fed = {feed.tensor: -1 - number for number, feed in enumerate(feeds)}
     description = [
         [_operation(op, numbers, fed) for op in ops],
         [_tensor(tensor, numbers, fed) for tensor in fetches],
         [numbers[op] for op in targets],
         [(f.tensor.name, f.tensor._dtype._enum, f.shape, None if f.value is None else _array(f.value)) for f in feeds],
+        () if segment is None else segment.describe(numbers),
     ]
     try:
         data = marshal.dumps(description, _MARSHAL_BY_VALUE)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
-from flowc.codegen.feed_spec import FeedSpec, NeedsFeedValues
+from flowc.codegen.feed_spec import FeedSpec, NeedsFeedValues, NeedsSegments
 from flowc.codegen.plan import Plan
 from flowc.framework.config import ConfigProto
 from flowc.framework.debug import debug_level, say
@@ -25,7 +26,12 @@ from flowc.runtime.plan_cache import plan_for
 from flowc.runtime.signature import Form, Signature
 from flowc.runtime.variables_store import VariableStore
 
+if TYPE_CHECKING:
+    from flowc.codegen.host.registry import Resources
+    from flowc.codegen.segments import Segment
+
 Array = npt.NDArray[Any]
+AnyRun = Any  # BoundPlan or SegmentedRun, which run alike
 
 _MOST_PLANS = 128  # of one signature: a shape that never repeats must not fill the memory
 
@@ -33,8 +39,8 @@ _MOST_PLANS = 128  # of one signature: a shape that never repeats must not fill 
 class SessionPlans:
     """The plans of one session. Threads may call everything at once."""
 
-    def __init__(self, graph: Graph, store: VariableStore, config: ConfigProto) -> None:
-        self._graph, self._store, self._config = graph, store, config
+    def __init__(self, graph: Graph, store: VariableStore, config: ConfigProto, resources: Resources) -> None:
+        self._graph, self._store, self._config, self._resources = graph, store, config, resources
         self._signatures: dict[tuple[Any, ...], Signature] = {}
         self._watch = MissWatch()
         self._lock = threading.RLock()
@@ -55,8 +61,8 @@ class SessionPlans:
         with self._lock:
             return self._signatures.setdefault(key, Signature(*key))
 
-    def find(self, signature: Signature, arrays: Sequence[Array]) -> BoundPlan:
-        """The plan that runs `signature` with arrays like these; made if there is none. Raises the public errors."""
+    def find(self, signature: Signature, arrays: Sequence[Array]) -> AnyRun:
+        """What runs `signature` with arrays like these; made if there is none. Raises the public errors."""
         found = signature.plans.get(signature.form(arrays))
         if found is not None:
             if self._debug >= 1:
@@ -65,42 +71,56 @@ class SessionPlans:
         with self._lock:
             return self._make(signature, arrays)
 
-    def _make(self, signature: Signature, arrays: Sequence[Array]) -> BoundPlan:
+    def _make(self, signature: Signature, arrays: Sequence[Array]) -> AnyRun:
         found = signature.plans.get(form := signature.form(arrays))
         if found is not None:  # another thread was first
             return found
+        run = signature.segmented
+        if run is None:
+            check_run(self._config, signature)
+            try:
+                run = self._native(signature, form, arrays)
+            except NeedsSegments:
+                run = signature.segmented = self._segmented(signature)
+        if len(signature.plans) >= _MOST_PLANS:
+            del signature.plans[next(iter(signature.plans))]
+        signature.plans[signature.form(arrays)] = run
+        return run
+
+    def _native(self, signature: Signature, form: Form, arrays: Sequence[Array]) -> BoundPlan:
+        """One plan for the whole run. Raises NeedsSegments if that cannot be."""
+        while True:
+            feeds = [
+                FeedSpec(tensor, shape, signature.value(form, index))
+                for index, (tensor, shape) in enumerate(zip(signature.feeds, form.shapes, strict=True))
+            ]
+            try:
+                return self._bound(signature, form, partial(plan_for, signature.fetches, signature.targets, feeds))
+            except NeedsFeedValues as request:
+                asked = {signature.feeds.index(tensor) for tensor in request.tensors}
+                if asked <= signature.needs_value:
+                    raise
+                signature.needs_value |= asked
+                form = signature.form(arrays)
+
+    def _segmented(self, signature: Signature) -> AnyRun:
+        from flowc.runtime.segmented_run import Maker, SegmentedRun
+
+        def bind(part: Signature, form: Form, feeds: Sequence[FeedSpec], segment: Segment) -> BoundPlan:
+            return self._bound(part, form, partial(plan_for, (), (), feeds, segment))
+
+        return SegmentedRun(signature, Maker(self._store, self._resources, self._lock, bind))
+
+    def _bound(self, signature: Signature, form: Form, make: Callable[[], Plan]) -> BoundPlan:
         start = time.perf_counter()
-        plan, form = _plan_for(self._graph, self._config, signature, form, arrays)
+        plan = make()
         reason = self._watch.note(signature, form, len(self._graph._by_name))
         addresses = compile_kernels(plan.kernels, needed_soon=FUNCTIONS.values())
         bound = BoundPlan(plan, addresses, self._store, self._graph)
-        if len(signature.plans) >= _MOST_PLANS:
-            del signature.plans[next(iter(signature.plans))]
-        signature.plans[form] = bound
         if self._debug >= 1:
             milliseconds = 1e3 * (time.perf_counter() - start)
             say(f"plan miss: {_describe(signature)}: {reason}; {len(plan.kernels)} kernels, {milliseconds:.1f} ms")
         return bound
-
-
-def _plan_for(
-    graph: Graph, config: ConfigProto, signature: Signature, form: Form, arrays: Sequence[Array]
-) -> tuple[Plan, Form]:
-    """Makes a plan; also the form it holds for, which has values where the compiler asked for them."""
-    check_run(config, signature)
-    while True:
-        feeds = [
-            FeedSpec(tensor, shape, signature.value(form, index))
-            for index, (tensor, shape) in enumerate(zip(signature.feeds, form.shapes, strict=True))
-        ]
-        try:
-            return plan_for(graph, signature.fetches, signature.targets, feeds), form
-        except NeedsFeedValues as request:
-            asked = {signature.feeds.index(tensor) for tensor in request.tensors}
-            if asked <= signature.needs_value:
-                raise
-            signature.needs_value |= asked
-            form = signature.form(arrays)
 
 
 def check_run(config: ConfigProto, signature: Signature) -> None:

@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, Final
 
+from flowc.codegen.host.registry import Resources
 from flowc.framework.config import ConfigProto
 from flowc.framework.debug import debug_level, say
 from flowc.framework.default_graph import get_default_graph
 from flowc.framework.errors import InternalError, OpError, ResourceExhaustedError
 from flowc.framework.graph import Graph
-from flowc.framework.node_def import GraphDef
 from flowc.framework.stacks import session_stack
 from flowc.runtime import feeds as feeds_lib, fetches as fetches_lib, trace as trace_lib
 from flowc.runtime.bound_plan import DECLINED, FastRun, decline
@@ -62,7 +62,8 @@ class Session:
         self._graph: Graph = get_default_graph() if graph is None else graph
         self._config = config or ConfigProto()
         self._store = VariableStore()
-        self._plans = SessionPlans(self._graph, self._store, self._config)
+        self._resources = Resources()
+        self._plans = SessionPlans(self._graph, self._store, self._config, self._resources)
         self._requests: dict[Any, _Request] = {}
         self._live: weakref.WeakSet[_Request] = weakref.WeakSet()
         self._version = -1  # of the graph, when the requests were last known to be good
@@ -79,8 +80,8 @@ class Session:
         return self._graph
 
     @property
-    def graph_def(self) -> GraphDef:
-        """The graph as a serialisable definition."""
+    def graph_def(self) -> Any:
+        """The graph as a GraphDef message."""
         return self._graph.as_graph_def()
 
     @property
@@ -98,6 +99,7 @@ class Session:
     def close(self) -> None:
         """Frees what the session holds; it cannot run any more. Closing twice does nothing."""
         self._closed = True
+        self._resources.close()
         self._requests = {}
         self._forget_plans()
 
@@ -193,7 +195,7 @@ class Session:
         try:
             request = self._request(fetches, _checked(feed_dict))
             arrays = request.feeds.arrays((feed_dict or {}).values())
-            return RunPlan(self._plans.find(request.signature, arrays).plan, self._graph)
+            return RunPlan(self._plans.find(request.signature, arrays).parts(), self._graph)
         except _SHOWN as error:
             if (shown := self._shown(error)) is None:
                 raise
@@ -228,11 +230,11 @@ class Session:
             if self._debug == 0 and not request.signature.needs_value and not self._closed:
                 request.fast = bound.fast_run(request.fetches)
         else:
-            results, times = bound.run_timed(arrays)
+            results, parts = bound.run_traced(arrays)
             if trace is not None:
-                trace_lib.write_trace(trace, bound.plan, times)
+                trace_lib.write_trace(trace, parts)
             if self._debug >= 2:
-                for line in trace_lib.describe(bound.plan, times):
+                for line in trace_lib.describe(parts):
                     say(line)
         return request.fetches.build(results)
 

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from flowc.framework.graph import Operation, Tensor
-
-if TYPE_CHECKING:
-    from flowc.runtime.bound_plan import BoundPlan
 
 Array = npt.NDArray[Any]
 
@@ -26,20 +23,23 @@ class Form(NamedTuple):
 class Signature:
     """Fetches, targets and feeds, with the plans that exist for them: one for each form that the feeds had.
 
-    Attributes: `needs_value`, which feeds' values shapes depend on, as far as is known.
+    Attributes: `needs_value`, which feeds' values shapes depend on, as far as is known; `segmented`, what runs it if
+    the host takes part, the same for all forms.
     """
 
-    __slots__ = ("feeds", "fetches", "needs_value", "plans", "targets")
+    __slots__ = ("feeds", "fetches", "needs_value", "plans", "segmented", "targets")
 
     def __init__(self, fetches: tuple[Tensor, ...], targets: tuple[Operation, ...], feeds: tuple[Tensor, ...]) -> None:
         self.fetches, self.targets, self.feeds = fetches, targets, feeds
         self.needs_value: frozenset[int] = frozenset()
-        self.plans: dict[Form, BoundPlan] = {}
+        self.plans: dict[Form, Any] = {}
+        self.segmented: Any = None
 
     def forget_plans(self) -> None:
         """Back to knowing nothing."""
         self.needs_value = frozenset()
         self.plans = {}
+        self.segmented = None
 
     def form(self, arrays: Sequence[Array]) -> Form:
         """The form of these arrays."""

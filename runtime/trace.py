@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,16 +16,33 @@ from flowc.codegen.plan import Column, Plan
 Times = npt.NDArray[np.int64]
 
 
-def write_trace(path: str | os.PathLike[str], plan: Plan, times: Times) -> None:
-    """Writes one complete event an entry: name, start and duration in µs, GB/s and the ops it computes.
+class PlanTimes(NamedTuple):
+    """A plan's run: start and stop of each entry of its tape in ns of CLOCK_MONOTONIC, int64 [entries, 2]."""
 
-    `times`: start and stop of each entry in ns, int64 [entries, 2].
-    """
-    start = int(times[0, 0]) if len(times) else 0
+    plan: Plan
+    times: Times
+
+
+class HostTime(NamedTuple):
+    """The run of an op of the host: start and stop on the same clock."""
+
+    name: str
+    type: str
+    start: int
+    stop: int
+
+
+TracePart = PlanTimes | HostTime
+
+
+def write_trace(path: str | os.PathLike[str], parts: Sequence[TracePart]) -> None:
+    """Writes one complete event an entry or op of the host: name, start and duration in µs, GB/s, what it computes."""
+    rows = [row for part in parts for row in _rows(part)]
+    start = min((row["start"] for row in rows), default=0)
     events = [
         {
             "name": row["kernel"],
-            "cat": "kernel",
+            "cat": "kernel" if row["units"] else "host",
             "ph": "X",
             "ts": (row["start"] - start) / 1e3,
             "dur": row["ns"] / 1e3,
@@ -32,20 +50,30 @@ def write_trace(path: str | os.PathLike[str], plan: Plan, times: Times) -> None:
             "tid": 0,
             "args": {"GB/s": row["gb_per_s"], "bytes": row["bytes"], "units": row["units"], "ops": row["ops"]},
         }
-        for row in _rows(plan, times)
+        for row in rows
     ]
     Path(path).write_text(json.dumps({"displayTimeUnit": "ns", "traceEvents": events}, indent=1), encoding="utf-8")
 
 
-def describe(plan: Plan, times: Times) -> list[str]:
+def describe(parts: Sequence[TracePart]) -> list[str]:
     """A line an entry: µs, GB/s, kernel, ops."""
     return [
         f"{row['ns'] / 1e3:10.2f} us {row['gb_per_s']:8.2f} GB/s  {row['kernel']}  {row['ops']}"
-        for row in _rows(plan, times)
+        for part in parts
+        for row in _rows(part)
     ]
 
 
-def _rows(plan: Plan, times: Times) -> list[dict[str, Any]]:
+def _rows(part: TracePart) -> list[dict[str, Any]]:
+    if isinstance(part, PlanTimes):
+        return _entry_rows(part.plan, part.times)
+    ns = part.stop - part.start
+    return [
+        {"kernel": part.type, "ops": part.name, "start": part.start, "ns": ns, "bytes": 0, "units": 0, "gb_per_s": 0.0}
+    ]
+
+
+def _entry_rows(plan: Plan, times: Times) -> list[dict[str, Any]]:
     """An entry that was skipped (its start and stop are 0) is left out."""
     rows = []
     for index, (entry, (start, stop)) in enumerate(zip(plan.entries, times, strict=True)):

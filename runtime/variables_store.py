@@ -31,6 +31,7 @@ class VariableStore:
         self.lock = SessionLock()
         self._arrays: dict[str, Array] = {}
         self._initialized: set[str] = set()
+        self._strings: dict[str, Array] = {}
         self._state: dict[str, int] = {}
         self._pages: list[Words] = []
 
@@ -109,6 +110,16 @@ class VariableStore:
                 array = self._arrays[name] = _aligned(as_dtype(value.dtype).name, value.shape)
             array[...] = value
             self._initialized.add(name)
+
+    # -- variables of strings: Python objects, which have no native memory ---------------------------------------------
+
+    def strings(self, name: str) -> Array | None:
+        """The value of a variable of strings; None if it has none."""
+        return self._strings.get(name)
+
+    def set_strings(self, name: str, value: Array) -> None:
+        """Makes `value`, an array of bytes objects, the variable's value."""
+        self._strings[name] = value
 
 
 def _aligned(dtype: str, shape: tuple[int, ...]) -> Array:

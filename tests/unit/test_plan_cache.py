@@ -154,11 +154,11 @@ def test_a_request_for_values_is_stored_too(store: kernel_cache.BlobStore) -> No
         feeds = [FeedSpec(x, (6,)), FeedSpec(n, (2,))]
         for _ in range(2):
             with pytest.raises(NeedsFeedValues) as request:
-                plan_cache.plan_for(n.graph, [y], [], feeds)
+                plan_cache.plan_for([y], [], feeds)
             assert request.value.tensors == (n,)
         assert store.info().entries == 1
         valued = [feeds[0], FeedSpec(n, (2,), np.array([2, 3], np.int32))]
-        assert plan_cache.plan_for(n.graph, [y], [], valued).fetches[0].shape == (2, 3)
+        assert plan_cache.plan_for([y], [], valued).fetches[0].shape == (2, 3)
         assert store.info().entries == 2
 
 

@@ -153,11 +153,11 @@ class TestMisses:
 def test_a_trace_leaves_out_what_was_skipped(tmp_path: Path) -> None:
     plan = plan_of(kernels=(Kernel("mul_3f2a", ""),), entries=2)
     times = np.array([[5_000_000, 5_002_000], [0, 0]], np.int64)
-    trace.write_trace(tmp_path / "t.json", plan, times)
+    trace.write_trace(tmp_path / "t.json", [trace.PlanTimes(plan, times)])
     (event,) = json.loads((tmp_path / "t.json").read_text())["traceEvents"]
     assert (event["name"], event["ts"], event["dur"], event["args"]["GB/s"]) == ("mul_3f2a", 0, 2, 0.5)
     assert event["args"]["ops"] == "op 0"
-    (line,) = trace.describe(plan, times)
+    (line,) = trace.describe([trace.PlanTimes(plan, times)])
     assert "2.00 us" in line
     assert "0.50 GB/s" in line
 

@@ -1,0 +1,121 @@
+"""Ops of the host as steps of a run: arrays in, arrays out, with the user's operation in every error."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, MutableMapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from flowc.codegen.host.registry import HostOp, Resources, host_function
+from flowc.codegen.segments import Crossing, Seen, variable_of
+from flowc.framework.dtypes import string
+from flowc.framework.errors import FailedPreconditionError, InternalError, OpError, UnimplementedError
+from flowc.framework.graph import Operation, Tensor
+from flowc.runtime.trace import HostTime
+from flowc.runtime.variables_store import VariableStore
+
+Array = npt.NDArray[Any]
+Values = MutableMapping[Crossing, Array]
+Source = Callable[[Values], Array | None]  # where an input comes from
+
+
+class HostStep:
+    """One op of the host in one session."""
+
+    def __init__(self, op: Operation, store: VariableStore, resources: Resources, seen: Collection[Crossing]) -> None:
+        """`seen`: what native segments give, by which an input that refers to a native variable is found."""
+        self.op = op
+        self._function = _function_of(op, store)
+        dtypes = [t._dtype._base for t in op._outputs]
+        self._view = HostOp(op._name, op._type, op._attrs, dtypes, resources)
+        self._inputs = [source_of(tensor, op, store, seen) for tensor in op._inputs]
+
+    def run(self, values: Values) -> None:
+        """Takes its inputs from `values`, and puts its outputs there. Raises the public errors."""
+        try:
+            results = self._function(self._view, *[source(values) for source in self._inputs])
+        except OpError as error:
+            if error.op is None:
+                raise type(error)(self.op.node_def, self.op, error.message) from None  # type: ignore[call-arg]
+            raise
+        if results is None:
+            return
+        arrays = results if isinstance(results, list | tuple) else (results,)
+        for tensor, array in zip(self.op._outputs, arrays, strict=True):
+            values[tensor] = _checked(tensor, array)
+
+    def run_timed(self, values: Values) -> HostTime:
+        """The same; says when."""
+        start = time.monotonic_ns()
+        self.run(values)
+        return HostTime(self.op._name, self.op._type, start, time.monotonic_ns())
+
+
+def source_of(tensor: Tensor, reader: Operation | None, store: VariableStore, seen: Collection[Crossing]) -> Source:
+    """A function from the run's values to the array that `reader`, or else the user, gets of `tensor`."""
+    op = tensor._op
+    if op._type == "Const" and reader is not None:
+        constant = np.asarray(op._attrs["value"])
+        return lambda values: constant
+    if op._type == "Variable" and tensor._dtype._base is string:
+        if reader is not None and reader._type == "Assign" and reader._inputs[0] is tensor:
+            return lambda values: None
+        return lambda values: _strings(op, store)
+    key = tensor if reader is None or Seen(tensor, reader) not in seen else Seen(tensor, reader)
+    return lambda values: values[key]
+
+
+def _strings(variable: Operation, store: VariableStore) -> Array:
+    value = store.strings(variable._name)
+    if value is None:
+        message = f"Attempting to use uninitialized value {variable._name}"
+        raise FailedPreconditionError(variable.node_def, variable, message)
+    return value
+
+
+def _checked(tensor: Tensor, value: Any) -> Array:
+    """The output as the tensor's type promises it, C-contiguous. Raises InternalError for what is not."""
+    array = np.asarray(value)
+    dtype = np.dtype(tensor._dtype.as_numpy_dtype)
+    if array.dtype != dtype or not tensor._shape.is_compatible_with(array.shape):
+        op = tensor._op
+        raise InternalError(
+            op.node_def,
+            op,
+            f"{op._type} gave {array.dtype}{list(array.shape)} for {tensor.name!r}, which is {dtype} {tensor._shape}.",
+        )
+    return array if array.flags.c_contiguous else np.ascontiguousarray(array)
+
+
+def _function_of(op: Operation, store: VariableStore) -> Callable[..., Any]:
+    if op._type == "Variable":
+        return lambda view: None  # whoever reads it asks the store
+    if op._type == "Assign":
+        return _assign_strings(op, store)
+    return host_function(op._type) or _defined(op)
+
+
+def _assign_strings(op: Operation, store: VariableStore) -> Callable[..., Any]:
+    name = variable_of(op._inputs[0])._name
+
+    def assign(view: HostOp, _: Array | None, value: Array) -> Array:
+        store.set_strings(name, value.copy())
+        return value
+
+    return assign
+
+
+def _defined(op: Operation) -> Callable[..., Any]:
+    """An op that has a kernel for numbers, on strings: as the reference defines it."""
+    from flowc.codegen.reference import evaluate, has_reference, update_rule
+
+    if not has_reference(op._type) or update_rule(op._type) is not None:
+        raise UnimplementedError(op.node_def, op, f"flowc has no {op._type} of strings.")
+
+    def compute(view: HostOp, *arrays: Array) -> Sequence[Array]:
+        return evaluate(view.type, view.attrs, view.dtypes, arrays)
+
+    return compute
