@@ -26,7 +26,7 @@ class HostStep:
     """One op of the host in one session."""
 
     def __init__(self, op: Operation, store: VariableStore, resources: Resources, seen: Collection[Crossing]) -> None:
-        """`seen`: what native segments give, by which an input that refers to a native variable is found."""
+        """`seen`: what is fed, and what native segments give."""
         self.op = op
         self._function = _function_of(op, store)
         dtypes = [t._dtype._base for t in op._outputs]
@@ -57,6 +57,8 @@ class HostStep:
 def source_of(tensor: Tensor, reader: Operation | None, store: VariableStore, seen: Collection[Crossing]) -> Source:
     """A function from the run's values to the array that `reader`, or else the user, gets of `tensor`."""
     op = tensor._op
+    if tensor in seen:
+        return lambda values: values[tensor]
     if op._type == "Const" and reader is not None:
         constant = np.asarray(op._attrs["value"])
         return lambda values: constant

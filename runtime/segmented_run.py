@@ -53,9 +53,10 @@ class SegmentedRun:
 
     def __init__(self, signature: Signature, maker: Maker) -> None:
         ops = needed_ops(signature.fetches, signature.targets, set(signature.feeds))
-        progress = Progress(tuple(ops), signature.fetches, frozenset(signature.feeds))
+        given = frozenset(op for op in ops if op._type == "Placeholder" and op._outputs[0] in signature.feeds)
+        progress = Progress(tuple(ops), signature.fetches, frozenset(signature.feeds), given)
         self._feeds = signature.feeds
-        self._first = _Junction(progress, maker, frozenset())
+        self._first = _Junction(progress, maker, frozenset(signature.feeds))
         self._results: list[Source] = [source_of(t, None, maker.store, ()) for t in signature.fetches]
 
     def run(self, arrays: Sequence[Array]) -> list[Any]:
@@ -221,7 +222,7 @@ def _rows(array: Array, count: int) -> Array:
 
 
 def _output_shapes(op: Operation, values: Mapping[Any, Array]) -> tuple[tuple[int, ...], ...]:
-    rule = size_rule(op._type)
+    rule = size_rule(op._type, op._attrs)
     assert rule is not None
     known = {index: _value(op._inputs[index], values) for index in rule.inputs}
     shapes = [_shape(tensor, values) for tensor in op._inputs]

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+from zlib import crc32
+
 import pytest
 
-from flowc.codegen import assemble, fuse, memory, program
+from flowc.codegen import assemble, fuse, memory, program, segments
+from flowc.codegen.lower.registry import update_of
+from flowc.codegen.reference import has_reference, is_random
 from flowc.codegen.render import base, column_kernel, map_kernel
 from flowc.runtime import plan_cache
 from tests.fuzz.__main__ import failures, report
@@ -39,4 +44,23 @@ def small_counts_as_large(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("part", range(2))
 def test_the_ways_of_large_arrays(part: int) -> None:
     found = [report(*case, seconds=20) for case in failures(range(900000 + 20 * part, 900020 + 20 * part), length=10)]
+    assert not found, "\n\n".join(found)
+
+
+@pytest.fixture
+def some_ops_on_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cuts runs in many places: a fifth of all operations run on the host, by their definitions."""
+
+    def is_host_op(op: Any) -> bool:
+        is_pure = has_reference(op.type) and update_of(op.type) is None and not is_random(op.type)
+        return is_pure and op.type not in ("Const", "Placeholder", "Variable") and crc32(op.name.encode()) % 5 == 0
+
+    monkeypatch.setattr(segments, "is_host_op", is_host_op)
+    monkeypatch.setattr(plan_cache, "_key_or_none", lambda *run: None)
+
+
+@pytest.mark.usefixtures("some_ops_on_the_host")
+@pytest.mark.parametrize("part", range(2))
+def test_runs_cut_into_segments(part: int) -> None:
+    found = [report(*case, seconds=20) for case in failures(range(800000 + 25 * part, 800025 + 25 * part), length=12)]
     assert not found, "\n\n".join(found)
