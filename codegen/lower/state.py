@@ -50,7 +50,7 @@ def scatter(p: Program, op: LoweredOp, table: Node, indices: Node, rows: Node) -
     return {0: scattered(p, SCATTERS[op.type], table, indices, rows)}
 
 
-def scattered(p: Program, template: str, table: Node, indices: Node, rows: Node) -> Node:
-    """`table` after a call of one of the scatter templates."""
-    args = [whole(p, table), dense(p, indices), dense(p, rows), index_token(p, indices, table.shape[0])]
+def scattered(p: Program, template: str, table: Node, indices: Node, rows: Node, name: str = "indices") -> Node:
+    """`table` after a call of one of the scatter templates; `name` is that of the indices in messages."""
+    args = [whole(p, table), dense(p, indices), dense(p, rows), index_token(p, indices, table.shape[0], name)]
     return p.call(template, args, table.shape, table.dtype)
