@@ -11,7 +11,7 @@ INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format types golden bench fuzz clean
+.PHONY: help demo test lint format types golden docs bench fuzz clean
 
 help: ## list the targets (PYTHON=python3.12 picks the interpreter)
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1@\2/p' $(firstword $(MAKEFILE_LIST)) | \
@@ -39,6 +39,9 @@ types: $(INSTALLED_DEV) ## mypy --strict on the installed package
 
 golden: $(INSTALLED_DEV) ## rewrite the golden files of generated source; look at the diff afterwards
 	@$(BIN)/python -m pytest tests/golden --update-golden
+
+docs: $(INSTALLED_DEV) ## write docs/api.md: what there is of the API, symbol by symbol
+	@$(BIN)/python -m docs.api_table
 
 bench: $(INSTALLED_DEV) ## measure flowc beside its peers
 	@$(BIN)/python -m bench.run

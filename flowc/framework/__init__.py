@@ -3,25 +3,38 @@
 To be read in this order; each module uses only those before it:
 
     debug               $FLOWC_DEBUG
+    proto_schema        the messages that graphs and summaries are stored as
+    protos              their classes
     config              a session's options
     source              which line of the user's made an operation
     errors              the exceptions of a run
+    file_errors         the operating system's errors as these
     device              names of devices, and how scopes merge them
     dtypes              types of elements
     shapes              shapes, known or partly known
-    node_def            graphs as plain data, and the names in it
+    tensor_proto        arrays as messages
     stacks              what is in force on a thread: the default graph and session
     overloads           the operators that tensors have
     registry            what is known of each op type: its inputs, its shape rule, its gradient
     shape_rules         shape rules that several op types share
+    windows             windows over images: how many, and where
     constant_value      what is known of a tensor's value before a run
     shape_inference     the shapes of an operation that is being made
+    attributes          attributes of operations, as messages too
+    node_def            operations and graphs as messages
+    names               the names of operations and tensors
     graph_scopes        names in use, and the scopes that are open in a graph
     graph               Tensor, Operation and Graph
+    regions             loops and branches, found by their operations
     default_graph       the graph that op constructors add to
     scopes              the default graph's scopes, collections and seed, as functions
     convert             values to tensors
+    tensor_util         values as messages, by the API's names
     op_inputs           the inputs of an operation that is being made: converted, their types checked
     building            `apply`: an operation of a registered type, from values
+    op_signature        types of inputs and outputs, as an OpDef message gives them
+    importer            stored graphs, added to the default graph
+    graph_proto         stored graphs as other libraries' messages
     indexed_slices      sparse gradients
+    sparse_tensor       tensors of which few elements are there
 """

@@ -63,4 +63,4 @@ def make_operation(
     else:
         output_types = (result,) if isinstance(result, DType) else result(types, attrs or {})
     graph = inputs[0]._op._graph if inputs else get_default_graph()
-    return graph.create_op(op_type, inputs, output_types, None, name, attrs)
+    return graph._create(op_type, inputs, output_types, name, attrs)

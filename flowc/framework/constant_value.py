@@ -165,9 +165,14 @@ def _repeated(own: tuple[int | None, ...], other: tuple[int | None, ...]) -> Arr
 # -- from values -------------------------------------------------------------------------------------------------------
 
 
-@known_before_run("Identity", "StopGradient")
+@known_before_run("Identity", "StopGradient", "Enter")
 def _identity(op: OperationLike, inputs: list[Array]) -> Array:
     return inputs[0]
+
+
+@known_before_run("Switch")
+def _switch(op: OperationLike, inputs: list[Array]) -> list[Array]:
+    return [inputs[0], inputs[0]]
 
 
 @known_before_run("Cast")
@@ -210,7 +215,7 @@ def _slice(op: OperationLike, inputs: list[Array]) -> Array:
 def _gather(op: OperationLike, inputs: list[Array]) -> Array | None:
     params, indices = inputs
     in_range = indices.size == 0 or (indices.min() >= 0 and indices.max() < len(params))
-    return np.take(params, indices, axis=0) if in_range else None
+    return np.asarray(np.take(params, indices, axis=0)) if in_range else None
 
 
 @known_before_run("Reshape")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -42,7 +42,8 @@ def convert_to_tensor(value: Any, dtype: Any = None, name: str | None = None, as
 
     A list in which some elements are tensors is packed (`flowc.ops.joining_ops`).
 
-    Raises TypeError if the value cannot be one or has another type than `dtype`; ValueError for a ragged list.
+    Raises TypeError if the value cannot be one or its elements are not of `dtype`; ValueError for a tensor of another
+    type, None, or a ragged list; RuntimeError if what is registered for the value's type does not return a tensor.
     """
     dtype = None if dtype is None else as_dtype(dtype).base_dtype
     if isinstance(value, Tensor):
@@ -50,8 +51,13 @@ def convert_to_tensor(value: Any, dtype: Any = None, name: str | None = None, as
     for _, base_type, function in _conversions:
         if isinstance(value, base_type):
             tensor = function(value, dtype, name, as_ref)
-            if tensor is not NotImplemented:
-                return _checked(tensor, value, dtype)
+            if tensor is NotImplemented:
+                continue
+            if not isinstance(tensor, Tensor):
+                raise RuntimeError(
+                    f"Conversion function {function!r} for type {base_type} returned non-Tensor: {tensor!r}"
+                )
+            return _checked(tensor, value, dtype)
     return constant(value, dtype, name=name or "Const")
 
 
@@ -64,7 +70,7 @@ def holds_tensors(values: Any) -> bool:
 
 def _checked(tensor: Tensor, value: Any, dtype: DType | None) -> Tensor:
     if dtype is not None and tensor.dtype.base_dtype is not dtype:
-        raise TypeError(
+        raise ValueError(
             f"Tensor conversion requested dtype {dtype.name} for Tensor with dtype {tensor.dtype.base_dtype.name}: "
             f"{value!r}"
         )
@@ -88,11 +94,11 @@ def constant(value: Any, dtype: Any = None, shape: Any = None, name: str = "Cons
     wanted = None if dtype is None else as_dtype(dtype).base_dtype
     array = as_array(value, wanted)
     if shape is not None:
-        array = _filled_to(array, TensorShape(shape))
+        array = filled_to(array, TensorShape(shape))
     array.setflags(write=False)
     kind = wanted or as_dtype(array.dtype)
     attrs = {"value": array, "dtype": kind}
-    return get_default_graph().create_op("Const", [], [kind], name=name, attrs=attrs)._outputs[0]
+    return get_default_graph()._create("Const", [], [kind], name, attrs)._outputs[0]
 
 
 def as_array(value: Any, dtype: DType | None = None) -> np.ndarray[Any, Any]:
@@ -101,7 +107,9 @@ def as_array(value: Any, dtype: DType | None = None) -> np.ndarray[Any, Any]:
         value = value.as_list()
     if isinstance(value, (np.ndarray, np.generic)):
         return _from_numpy(np.asarray(value), dtype)
-    if value is None or _contains(value, (Tensor, type(None))):
+    if value is None:
+        raise ValueError("None values not supported.")
+    if _contains(value, (Tensor, type(None))):
         raise TypeError(f"{value!r} is not a value that a tensor can hold; pack tensors in a list with tf.pack().")
     if _contains(value, (str, bytes)):
         return _strings(value, dtype)
@@ -116,7 +124,7 @@ def _contains(value: Any, kinds: tuple[type, ...]) -> bool:
 
 def _from_numpy(array: np.ndarray[Any, Any], dtype: DType | None) -> np.ndarray[Any, Any]:
     if array.dtype.kind in "SUO":
-        return _strings(array.tolist(), dtype)
+        return _strings(array.tolist(), dtype).reshape(array.shape)  # which an empty list would lose
     if dtype is dtypes.string:
         raise TypeError(f"Expected string, got an array of {array.dtype}.")
     kind = as_dtype(array.dtype) if dtype is None else dtype
@@ -125,14 +133,27 @@ def _from_numpy(array: np.ndarray[Any, Any], dtype: DType | None) -> np.ndarray[
 
 def _strings(value: Any, dtype: DType | None) -> np.ndarray[Any, Any]:
     if dtype is not None and dtype is not dtypes.string:
-        raise TypeError(f"Expected {dtype.name}, got {value!r} of type 'str' instead.")
+        raise _unexpected(dtype, next(item for item in _items(value) if isinstance(item, str | bytes)))
     array = np.array(value, dtype=np.object_)
     flat = array.reshape(-1)
     for index, item in enumerate(flat):
         if not isinstance(item, (str, bytes)):
-            raise TypeError(f"Expected string, got {item!r} of type {type(item).__name__!r} instead.")
+            raise _unexpected(dtypes.string, item)
         flat[index] = item.encode() if isinstance(item, str) else item
     return array
+
+
+def _items(value: Any) -> Iterator[Any]:
+    """The elements of a list in lists, or the value itself."""
+    if isinstance(value, list | tuple):
+        for item in value:
+            yield from _items(item)
+    else:
+        yield value
+
+
+def _unexpected(dtype: DType, item: Any) -> TypeError:
+    return TypeError(f"Expected {dtype.name}, got {item!r} of type {type(item).__name__!r} instead.")
 
 
 def _from_python(value: Any, dtype: DType | None) -> np.ndarray[Any, Any]:
@@ -174,12 +195,13 @@ def _check_kind(array: np.ndarray[Any, Any], dtype: DType, value: Any) -> None:
     """Python values convert to wider kinds only: int to float, float to complex."""
     allowed = _CONVERTIBLE_KINDS.get(np.dtype(dtype.as_numpy_dtype).kind, "")
     if array.size and array.dtype.kind not in allowed:
-        raise TypeError(f"Expected {dtype.name}, got {value!r} of type {array.dtype.name!r} instead.")
+        raise _unexpected(dtype, next(item for item in _items(value) if np.array(item).dtype.kind not in allowed))
     if dtype.is_integer and array.size and (array.max() > dtype.max or array.min() < dtype.min):
         raise TypeError(f"{value!r} is out of the range of {dtype.name}.")
 
 
-def _filled_to(array: np.ndarray[Any, Any], shape: TensorShape) -> np.ndarray[Any, Any]:
+def filled_to(array: np.ndarray[Any, Any], shape: TensorShape) -> np.ndarray[Any, Any]:
+    """An array's elements in another shape, the last one repeated where they are too few; ValueError if too many."""
     size = shape.num_elements()
     sizes = shape.tuple
     if size is None or sizes is None:

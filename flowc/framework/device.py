@@ -43,7 +43,7 @@ def parse(name: str) -> DeviceSpec:
         match = _PART.fullmatch(part)
         if match is None:
             raise ValueError(
-                f"Unknown attribute {part!r} in device name {name!r}: a name is like '/cpu:0' or '/gpu:1'."
+                f"Unknown attribute: {part!r} in device name {name!r}. A name is like '/cpu:0' or '/gpu:1'."
             )
         spec = _with_part(spec, match[1].lower(), match[2], name)
     return spec
@@ -58,6 +58,8 @@ def _with_part(spec: DeviceSpec, key: str, value: str, name: str) -> DeviceSpec:
     if value not in ("*", "") and not value.isdigit():
         raise ValueError(f"{value!r} is not a number in device name {name!r}.")
     number = int(value) if value.isdigit() else None
+    if key not in ("replica", "task") and spec.kind not in (None, key.upper()):
+        raise ValueError(f"Cannot specify multiple device types: {name!r}.")
     if key in ("replica", "task"):
         return replace(spec, replica=number) if key == "replica" else replace(spec, task=number)
     return replace(spec, kind=key.upper(), index=number)

@@ -77,7 +77,7 @@ class DType:
     @property
     def is_integer(self) -> bool:
         """Whether elements are (unquantized) integers."""
-        return not self.is_quantized and self._base._numpy in _INTEGERS
+        return not self.is_quantized and self._base is not bfloat16 and self._base._numpy in _INTEGERS
 
     @property
     def is_complex(self) -> bool:
@@ -114,12 +114,13 @@ class DType:
             return np.finfo(self._numpy).min, np.finfo(self._numpy).max
         if self.is_integer:
             return np.iinfo(self._numpy).min, np.iinfo(self._numpy).max
-        raise TypeError(f"Cannot find the minimum and maximum value of {self._name}.")
+        raise TypeError(f"Cannot find minimum value or maximum value of {self}.")
 
     def is_compatible_with(self, other: Any) -> bool:
-        """Whether a tensor of type `other` can be given where this type is expected."""
+        """Whether a tensor of type `other` can be given where this type is expected: one of the same type, or where
+        this is not a reference type, of the reference type of the same elements."""
         other = as_dtype(other)
-        return self is other or self._base is other
+        return self is other or self is other._base
 
     def __eq__(self, other: object) -> bool:
         if self is other:

@@ -12,10 +12,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Final
 
-from flowc.framework import device as device_lib, source
+from flowc.framework import attributes, device as device_lib, source
 from flowc.framework.dtypes import DType, as_dtype
 from flowc.framework.graph_scopes import GraphScopes
-from flowc.framework.node_def import GRAPH_DEF_VERSION, GraphDef, NodeDef, checked_name, split_tensor_name
+from flowc.framework.names import checked_name, kinds, named
+from flowc.framework.node_def import GRAPH_DEF_VERSION, to_graph_def, to_node_def
 from flowc.framework.overloads import Overloads
 from flowc.framework.registry import OpDef, lookup
 from flowc.framework.shape_inference import infer_shapes
@@ -24,6 +25,7 @@ from flowc.framework.stacks import default_session, graph_stack
 
 _VALID_OP_NAME: Final = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.\-/]*")
 _UNKNOWN: Final = TensorShape(None)
+GRADIENT_TYPE: Final = "_gradient_op_type"  # the attribute that names another type's gradient
 
 
 class Tensor(Overloads["Tensor"]):
@@ -81,7 +83,7 @@ class Tensor(Overloads["Tensor"]):
 
     def eval(self, feed_dict: Mapping[Any, Any] | None = None, session: Any = None) -> Any:
         """This tensor's value, computed in `session` or the default session."""
-        return default_session("evaluate tensor", self.graph, session).run(self, feed_dict)
+        return default_session("evaluate tensor", "eval", self.graph, session).run(self, feed_dict)
 
     def __iter__(self) -> Iterator[Tensor]:
         raise TypeError("'Tensor' object is not iterable: use tf.unpack(), or fetch it and iterate over the array.")
@@ -117,11 +119,12 @@ class Operation:
         "_type",
     )
     _control_inputs: tuple[Operation, ...]
+    _device: str
     _graph: Graph
 
     def __init__(
         self,
-        node_def: NodeDef,
+        node_def: Any,
         g: Graph,
         inputs: Sequence[Tensor] | None = None,
         output_types: Sequence[Any] | None = None,
@@ -130,8 +133,18 @@ class Operation:
         original_op: Operation | None = None,
         op_def: Any = None,
     ) -> None:
-        """As the API has it; `Graph.create_op` is what makes operations that are in a graph."""
-        self._set_up(g, node_def.op, node_def.name, tuple(inputs or ()), output_types or (), dict(node_def.attr))
+        """An operation that a NodeDef describes; `Graph.create_op` is what makes operations that are in a graph.
+
+        Raises TypeError for arguments of other types than these, or `inputs` that are not of `input_types`; ValueError
+        for a bad name.
+        """
+        if not hasattr(node_def, "attr"):
+            raise TypeError(f"node_def needs to be a NodeDef: {node_def!r}")
+        if not isinstance(g, Graph):
+            raise TypeError(f"g needs to be a Graph: {g!r}")
+        attrs = attributes.from_protos(node_def.attr)
+        given = _of_types(tuple(inputs or ()), input_types)
+        self._set_up(g, node_def.op, node_def.name, given, output_types or (), attrs)
         self._device = node_def.device
         self._control_inputs = tuple(as_operation(c) for c in control_inputs or ())
 
@@ -156,7 +169,7 @@ class Operation:
         self._device = ""
         self._control_inputs = ()
         self._outputs = tuple([Tensor(self, i, t) for i, t in enumerate(output_types)])
-        self._gradient_type = op_type  # the type whose registered gradient this operation has
+        self._gradient_type = attrs.get(GRADIENT_TYPE, op_type)  # the type whose registered gradient this has
         self._lines = source.user_lines()
         self._id = 0  # operations are numbered in the order in which they were made, so in a topological one
 
@@ -200,11 +213,9 @@ class Operation:
         return self._outputs
 
     @property
-    def node_def(self) -> NodeDef:
-        """This operation as a serialisable definition."""
-        inputs = [t.name if t._value_index else t._op._name for t in self._inputs]
-        inputs += [f"^{op._name}" for op in self._control_inputs]
-        return NodeDef(self._name, self._type, tuple(inputs), self._device, dict(self._attrs))
+    def node_def(self) -> Any:
+        """This operation as a NodeDef message."""
+        return to_node_def(self)
 
     @property
     def op_def(self) -> OpDef | None:
@@ -212,10 +223,11 @@ class Operation:
         return lookup(self._type)
 
     def get_attr(self, name: str) -> Any:
-        """The attribute `name`; ValueError if the operation has none of that name."""
-        if name not in self._attrs:
-            raise ValueError(f"Operation {self._name!r} ({self._type}) has no attribute {name!r}.")
-        return self._attrs[name]
+        """The attribute `name`, as a Python value; ValueError if the operation has none of that name."""
+        found = self._attrs if name in self._attrs else attributes.of_operation(self)
+        if name not in found:
+            raise ValueError(f"No attr named {name!r} in operation {self._name!r} ({self._type}).")
+        return found[name]
 
     @property
     def traceback(self) -> list[tuple[str, int, str, str]]:
@@ -228,13 +240,24 @@ class Operation:
 
     def run(self, feed_dict: Mapping[Any, Any] | None = None, session: Any = None) -> None:
         """Runs this operation in `session` or the default session."""
-        default_session("execute operation", self._graph, session).run(self, feed_dict)
+        default_session("execute operation", "run", self._graph, session).run(self, feed_dict)
 
     def _set_device(self, device: Any) -> None:
         self._device = device_lib.canonical(device)
 
     def _add_control_inputs(self, ops: Iterable[Operation]) -> None:
         self._control_inputs += tuple(op for op in ops if op not in self._control_inputs)
+        self._graph._version += 1
+
+    def _update_input(self, index: int, tensor: Tensor) -> None:
+        """Makes `tensor` input `index`: how a loop's Merge gets what the body gives. TypeError for another type."""
+        old = self._inputs[index]
+        if tensor._dtype._base is not old._dtype._base:
+            message = f"Input {index} of {self._name!r} ({self._type}) is {old._dtype.name}, not {tensor._dtype.name}."
+            raise TypeError(message + source.at_user_line())
+        self._inputs = (*self._inputs[:index], tensor, *self._inputs[index + 1 :])
+        old._consumers.remove(self)
+        tensor._consumers.append(self)
         self._graph._version += 1
 
     def __repr__(self) -> str:
@@ -248,6 +271,18 @@ def as_operation(element: Any) -> Operation:
     if not isinstance(op, Operation):
         raise TypeError(f"Expected an Operation, a Tensor or a Variable, not {element!r}.")
     return op
+
+
+def _of_types(inputs: tuple[Any, ...], input_types: Sequence[Any] | None) -> tuple[Tensor, ...]:
+    """The inputs, if they are tensors of the types; else TypeError."""
+    if not all(isinstance(tensor, Tensor) for tensor in inputs):
+        raise TypeError(f"inputs needs to be a list of Tensors: {list(inputs)}")
+    if input_types is None:
+        return inputs
+    given, wanted = [tensor._dtype for tensor in inputs], [as_dtype(dtype) for dtype in input_types]
+    if len(wanted) != len(given) or not all(w.is_compatible_with(g) for w, g in zip(wanted, given, strict=True)):
+        raise TypeError(f"Inputs are not compatible with expected input types: {given} vs. {wanted}")
+    return inputs
 
 
 def _unwrap(element: Any) -> Any:
@@ -265,7 +300,10 @@ class Graph(GraphScopes[Operation]):
         self._version = 0
         self._finalized = False
         self._collections: dict[str, list[Any]] = {}
-        self.seed: int | None = None
+        self._seed: int | None = None
+        self._conditions: dict[Operation, Any] = {}  # what decides at Merges, as far as `regions` was asked
+        self._loop_extras: dict[Operation, dict[Any, Any]] = {}  # what loops got for gradients, by what decides in them
+        self._unsaved_loops: set[str] = set()  # frames of loops that were made with back_prop=False
 
     # -- making operations ---------------------------------------------------------------------------------------------
 
@@ -282,17 +320,44 @@ class Graph(GraphScopes[Operation]):
     ) -> Operation:
         """Adds an operation and returns it. Users call the ops' own constructors instead.
 
-        Raises ValueError for shapes or attributes that the op type refuses; RuntimeError if the graph is finalized.
+        Args:
+            op_type: the operation's type.
+            inputs: tensors; dtypes: the types of the outputs.
+            input_types: if given, what the types of the inputs must be compatible with.
+            name: the operation's name, by default the type; made unique.
+            attrs: attributes by name, as Python values or AttrValue messages.
+            op_def: taken for the API's sake; flowc's own definition of the type counts.
+            compute_shapes: whether the shapes of the outputs are inferred.
+
+        Raises TypeError for inputs that are no tensors or of other types; ValueError for shapes or attributes that the
+        op type refuses; RuntimeError if the graph is finalized.
         """
+        given = _of_types(tuple(inputs), input_types)
+        return self._create(op_type, given, dtypes, name, attributes.from_protos(attrs or {}), compute_shapes)
+
+    def _create(
+        self,
+        op_type: str,
+        inputs: Sequence[Tensor],
+        dtypes: Sequence[Any],
+        name: str | None,
+        attrs: Mapping[str, Any] | None,
+        compute_shapes: bool = True,
+    ) -> Operation:
+        """`create_op` of arguments that are known to be right."""
         if self._finalized:
             raise RuntimeError("Graph is finalized and cannot be modified.")
         # A name that ends in "/" is that of a scope, kept as it is.
         name = name[:-1] if name and name[-1] == "/" else self.unique_name(name or op_type)
-        op = Operation._make(self, op_type, name, tuple(inputs), dtypes, dict(attrs) if attrs else {})
+        attrs = dict(attrs) if attrs else {}
+        if self._gradient_overrides and op_type in self._gradient_overrides:
+            attrs[GRADIENT_TYPE] = self._gradient_overrides[op_type]
+        inputs = tuple(inputs)
+        if self._context is not None:
+            inputs = self._context.captured(inputs)
+        op = Operation._make(self, op_type, name, inputs, dtypes, attrs)
         if self._control_stack:
             op._control_inputs = self._controls_for({t._op for t in inputs})
-        if self._gradient_overrides:
-            op._gradient_type = self._gradient_overrides.get(op_type, op_type)
         if compute_shapes:
             for tensor, shape in zip(op._outputs, infer_shapes(op), strict=True):
                 tensor._shape = shape
@@ -309,6 +374,8 @@ class Graph(GraphScopes[Operation]):
             tensor._consumers.append(op)
         if self._control_stack:
             self._joined_by(op)
+        if self._context is not None:
+            self._context.joined_by(op)
 
     # -- scopes --------------------------------------------------------------------------------------------------------
 
@@ -326,7 +393,7 @@ class Graph(GraphScopes[Operation]):
 
     def get_default_device(self) -> str | None:
         """The name that `device` scopes give to new operations, or None."""
-        probe = Operation(NodeDef("probe", "NoOp", (), "", {}), self)
+        probe = Operation._make(self, "NoOp", "probe", (), (), {})
         self._place(probe)
         return probe._device or None
 
@@ -343,6 +410,10 @@ class Graph(GraphScopes[Operation]):
         items = self._collections.get(name, [])
         return [item for item in items if scope is None or getattr(item, "name", "").startswith(scope)]
 
+    def get_all_collection_keys(self) -> list[str]:
+        """The names of the collections that hold something, sorted."""
+        return sorted(key for key, items in self._collections.items() if items)
+
     # -- looking things up ---------------------------------------------------------------------------------------------
 
     def get_operations(self) -> list[Operation]:
@@ -350,19 +421,14 @@ class Graph(GraphScopes[Operation]):
         return list(self._by_name.values())
 
     def get_operation_by_name(self, name: str) -> Operation:
-        """The operation of that name; KeyError if there is none."""
-        op = self._by_name.get(checked_name(name))
-        if op is None:
-            raise KeyError(f"The name {name!r} refers to an Operation not in the graph.")
+        """The operation of that name; KeyError if there is none, ValueError if it is a tensor's name."""
+        op: Operation = named(self._by_name, checked_name(name, "Operation"), False, True)
         return op
 
     def get_tensor_by_name(self, name: str) -> Tensor:
         """The tensor of that name (`"add:0"`); KeyError if there is none, ValueError if it is no tensor's name."""
-        op_name, index = split_tensor_name(name)
-        op = self._by_name.get(op_name)
-        if op is None or index >= len(op._outputs):
-            raise KeyError(f"The name {name!r} refers to a Tensor which does not exist in the graph.")
-        return op._outputs[index]
+        tensor: Tensor = named(self._by_name, checked_name(name, "Tensor"), True, False)
+        return tensor
 
     def as_graph_element(self, obj: Any, allow_tensor: bool = True, allow_operation: bool = True) -> Any:
         """The tensor or operation that `obj` (either, its name, or a Variable) stands for in this graph.
@@ -371,18 +437,24 @@ class Graph(GraphScopes[Operation]):
         """
         obj = _unwrap(obj)
         if isinstance(obj, str):
-            is_tensor = allow_tensor and (":" in obj or not allow_operation)
-            return self.get_tensor_by_name(obj) if is_tensor else self.get_operation_by_name(obj)
+            return named(self._by_name, obj, allow_tensor, allow_operation)
         if (isinstance(obj, Tensor) and allow_tensor) or (isinstance(obj, Operation) and allow_operation):
             if obj.graph is not self:
                 kind = "Tensor" if isinstance(obj, Tensor) else "Operation"
-                made = source.made_at(as_operation(obj))
-                raise ValueError(f"{kind} {obj} is not an element of this graph but of another.{made}")
+                raise ValueError(f"{kind} {obj} is not an element of this graph.{source.made_at(as_operation(obj))}")
             return obj
-        kinds = " or ".join(["Tensor"] * allow_tensor + ["Operation"] * allow_operation)
-        raise TypeError(f"Can not convert a {type(obj).__name__} into a {kinds}.")
+        raise TypeError(f"Can not convert a {type(obj).__name__} into a {kinds(allow_tensor, allow_operation)}.")
 
     # -- state ---------------------------------------------------------------------------------------------------------
+
+    @property
+    def seed(self) -> int | None:
+        """The seed that random ops without one of their own draw from, or None; `tf.set_random_seed` sets it."""
+        return self._seed
+
+    @seed.setter
+    def seed(self, seed: int | None) -> None:
+        self._seed = seed
 
     @property
     def version(self) -> int:
@@ -403,7 +475,9 @@ class Graph(GraphScopes[Operation]):
         """Makes the graph read-only: adding an operation raises RuntimeError from here on."""
         self._finalized = True
 
-    def as_graph_def(self, from_version: int | None = None) -> GraphDef:
-        """The operations (those added after `from_version`) as a serialisable definition."""
-        ops = (op for op in self._by_name.values() if from_version is None or op._id > from_version)
-        return GraphDef(tuple(op.node_def for op in ops))
+    def as_graph_def(self, from_version: int | None = None) -> Any:
+        """The operations (those added after `from_version`) as a GraphDef message; `tf.import_graph_def` reads it.
+
+        Raises ValueError if it would be larger than 2 GB.
+        """
+        return to_graph_def(op for op in self._by_name.values() if from_version is None or op._id > from_version)

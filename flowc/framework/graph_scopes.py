@@ -21,6 +21,16 @@ class Placed(Protocol):
 Op = TypeVar("Op", bound=Placed)
 
 
+class Context(Protocol):
+    """Where operations are being made that run only if a branch is taken, or once an iteration."""
+
+    def captured(self, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+        """What the tensors `inputs` are inside."""
+
+    def joined_by(self, op: Any) -> None:
+        """Notes that an operation was made inside."""
+
+
 class GraphScopes(Generic[Op]):
     """The names in use in a graph of operations Op, and the scopes that are open in it. `Graph` is one of these."""
 
@@ -30,6 +40,7 @@ class GraphScopes(Generic[Op]):
         self._device_functions: list[Callable[[Op], str] | None] = []
         self._control_stack: list[tuple[tuple[Op, ...], set[Op]]] = []  # what to wait for, and who does
         self._gradient_overrides: dict[str, str] = {}
+        self._context: Context | None = None  # the innermost branch or loop body that is being made
 
     # -- names ---------------------------------------------------------------------------------------------------------
 
@@ -88,13 +99,16 @@ class GraphScopes(Generic[Op]):
 
     @contextmanager
     def _after(self, controls: Iterable[Op] | None) -> Iterator[None]:
-        """In the with-block, new operations wait for `controls`; None lifts the enclosing blocks."""
-        before = self._control_stack
-        self._control_stack = [] if controls is None else [*before, (tuple(controls), set())]
+        """In the with-block, new operations wait for `controls`; None lifts enclosing blocks, branches and loops."""
+        before = self._control_stack, self._context
+        if controls is None:
+            self._control_stack, self._context = [], None
+        else:
+            self._control_stack = [*self._control_stack, (tuple(controls), set())]
         try:
             yield
         finally:
-            self._control_stack = before
+            self._control_stack, self._context = before
 
     def _controls_for(self, sources: set[Op]) -> tuple[Op, ...]:
         """The open scopes' controls of an operation that takes data from `sources`, less those behind one of them."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from flowc.framework.convert import convert_to_tensor
-from flowc.framework.dtypes import DType
+from flowc.framework.dtypes import DType, as_dtype
 from flowc.framework.graph import Graph, Operation, Tensor
 
 __all__ = ["IndexedSlices", "IndexedSlicesValue", "convert_to_tensor_or_indexed_slices"]
@@ -87,9 +87,9 @@ class IndexedSlices:
 def convert_to_tensor_or_indexed_slices(
     value: Any, dtype: Any = None, name: str | None = None, as_ref: bool = False
 ) -> Tensor | IndexedSlices:
-    """`value` as a tensor, or itself if it is an IndexedSlices; TypeError if it has another type than `dtype`."""
+    """`value` as a tensor, or itself if it is an IndexedSlices; ValueError if it has another type than `dtype`."""
     if not isinstance(value, IndexedSlices):
         return convert_to_tensor(value, dtype, name, as_ref)
-    if dtype is not None and not value.dtype.is_compatible_with(dtype):
-        raise TypeError(f"Tensor conversion requested dtype {dtype} for IndexedSlices with dtype {value.dtype.name}")
+    if dtype is not None and not as_dtype(dtype).is_compatible_with(value.dtype):
+        raise ValueError(f"Tensor conversion requested dtype {dtype} for IndexedSlices with dtype {value.dtype.name}")
     return value

@@ -1,45 +1,54 @@
-"""Graphs as plain data, what `Graph.as_graph_def` and `Operation.node_def` give; and the names in it."""
+"""Operations and graphs as NodeDef and GraphDef messages."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, Protocol
+
+from flowc.framework import attributes, protos
+from flowc.framework.constant_value import OperationLike
+from flowc.framework.tensor_proto import array_to_proto
 
 GRAPH_DEF_VERSION: Final = 2
+_MOST_BYTES: Final = 2**31 - 1  # of a message, by the protocol buffers' rules
 
 
-@dataclass(frozen=True)
-class NodeDef:
-    """One operation as data. `input` holds tensor names (`"add"`, `"split:1"`), then control inputs (`"^init"`)."""
+class Described(OperationLike, Protocol):
+    """What is asked here of an operation, such as `flowc.framework.graph.Operation`."""
 
-    name: str
-    op: str
-    input: tuple[str, ...]
-    device: str
-    attr: dict[str, Any]
+    @property
+    def _device(self) -> str: ...
+    @property
+    def _control_inputs(self) -> Sequence[Described]: ...
 
 
-@dataclass(frozen=True)
-class GraphDef:
-    """A graph as data, in the order its operations were made."""
+def to_node_def(op: Described, node: Any = None) -> Any:
+    """The NodeDef of an operation; written into `node` if that is given.
 
-    node: tuple[NodeDef, ...]
-    version: int = GRAPH_DEF_VERSION
+    Its `input` holds tensor names (`"add"`, `"split:1"`), then control inputs (`"^init"`).
+    """
+    node = protos.NodeDef() if node is None else node
+    node.name, node.op, node.device = op._name, op._type, op._device
+    node.input.extend([f"{t._op._name}:{t._value_index}" if t._value_index else t._op._name for t in op._inputs])
+    node.input.extend([f"^{control._name}" for control in op._control_inputs])
+    for name, value in attributes.of_operation(op).items():
+        if value is not None:
+            node.attr[name].CopyFrom(_attr_value(name, value, op._attrs))
+    return node
 
 
-def checked_name(name: Any) -> str:
-    """The name of an operation or a tensor; TypeError for what is no string."""
-    if not isinstance(name, str):
-        raise TypeError(f"Names of tensors and operations are strings, not {type(name).__name__}.")
-    return name
+def _attr_value(name: str, value: Any, attrs: Mapping[str, Any]) -> Any:
+    if name == "value" and "dtype" in attrs:  # an array does not tell all types: those of bfloat16 are of uint16
+        return protos.AttrValue(tensor=array_to_proto(value, attrs["dtype"]))
+    return attributes.to_proto(value)
 
 
-def split_tensor_name(name: Any) -> tuple[str, int]:
-    """The operation's name and the output's index that a tensor's name is made of; ValueError for another name."""
-    op_name, colon, index = checked_name(name).partition(":")
-    if not colon:
-        hint = f' Tensor names must be of the form "<op_name>:<output_index>"; did you mean "{name}:0"?'
-        raise ValueError(f"The name {name!r} does not refer to a Tensor.{hint}")
-    if not index.isdigit():
-        raise ValueError(f'The name {name!r} looks like a Tensor name, but is not a valid one: "<op>:<output>".')
-    return op_name, int(index)
+def to_graph_def(ops: Iterable[Described]) -> Any:
+    """The GraphDef of operations, in their order; ValueError if it is larger than such a message can be."""
+    graph_def = protos.GraphDef(version=GRAPH_DEF_VERSION)
+    size = 0
+    for op in ops:
+        size += to_node_def(op, graph_def.node.add()).ByteSize()
+        if size > _MOST_BYTES:
+            raise ValueError(f"GraphDef cannot be larger than 2GB: it is so from operation {op._name!r} on.")
+    return graph_def

@@ -31,8 +31,9 @@ def converted(definition: OpDef, inputs: Sequence[Any], name: str) -> tuple[list
 
 
 def convert_inputs(definition: OpDef, inputs: Sequence[Any]) -> list[Tensor]:
-    """The inputs as tensors. A value without a type of its own gets that of the inputs it must agree with, or int32
-    where the op takes only integers; an array is cast to it where that keeps its kind."""
+    """The inputs as tensors. A value without a type of its own gets that of the inputs it must agree with, else the
+    only one that the op takes, or int32 where it takes only integers; an array is cast to it where that keeps its
+    kind."""
     same_from = len(inputs) if definition.same_from is None else definition.same_from
     shared = _shared_type(inputs[same_from:])
     tensors = []
@@ -44,6 +45,8 @@ def convert_inputs(definition: OpDef, inputs: Sequence[Any]) -> list[Tensor]:
             place = f"Input {_input_name(definition, index)!r} of {definition.type!r} Op"
             raise TypeError(f"{place}: {error}{source.at_user_line()}") from None
         tensors.append(tensor)
+        if shared is None and index >= same_from:
+            shared = tensor._dtype._base  # the first of a group of plain values decides
     return tensors
 
 
@@ -73,6 +76,8 @@ def _convert(value: Any, wanted: DType | None, allowed: frozenset[DType], name: 
     own = _own_type(value)
     if own is not None and not _is_array(value):
         return convert_to_tensor(value)
+    if wanted is None and len(allowed) == 1:
+        (wanted,) = allowed
     if own is not None:
         if wanted is None or own is wanted:
             return convert_to_tensor(value, own, name)
@@ -88,23 +93,41 @@ def check_types(definition: OpDef, types: Sequence[DType]) -> None:
     """Raises TypeError unless the op takes the types, and those that must agree do."""
     same_from = definition.same_from
     if same_from is not None and len(types) > same_from:
-        shared = types[same_from]
-        for index in range(same_from + 1, len(types)):
-            if types[index] is not shared:
-                raise TypeError(
-                    f"Input {_input_name(definition, index)!r} of {definition.type!r} Op has type {types[index].name} "
-                    f"that does not match type {shared.name} of argument {_input_name(definition, same_from)!r}."
-                    f"{source.at_user_line()}"
-                )
+        _check_shared(definition, types, same_from)
         types = types[: same_from + 1]
     for index, dtype in enumerate(types):
-        allowed = _types_of_input(definition, index)
-        if dtype not in allowed:
-            names = ", ".join(sorted(t.name for t in allowed))
-            raise TypeError(
-                f"DataType {dtype.name} for input {_input_name(definition, index)!r} of {definition.type!r} Op is not "
-                f"in the list of allowed values: {names}{source.at_user_line()}"
-            )
+        if dtype not in _types_of_input(definition, index):
+            raise TypeError(_refusal(definition, index, dtype) + source.at_user_line())
+
+
+def _check_shared(definition: OpDef, types: Sequence[DType], same_from: int) -> None:
+    """Raises TypeError unless the inputs from `same_from` on have one type."""
+    shared = types[same_from]
+    other = next((i for i, dtype in enumerate(types) if i > same_from and dtype is not shared), None)
+    if other is None:
+        return
+    first = _input_name(definition, same_from)
+    if definition.arity is None:
+        names = ", ".join(dtype.name for dtype in types[same_from:])
+        message = (
+            f"Tensors in list passed to {first!r} of {definition.type!r} Op have types [{names}] that don't all match."
+        )
+    else:
+        where = f"Input {_input_name(definition, other)!r} of {definition.type!r} Op"
+        message = f"{where} has type {types[other].name} that does not match type {shared.name} of argument {first!r}."
+    raise TypeError(message + source.at_user_line())
+
+
+def _refusal(definition: OpDef, index: int, dtype: DType) -> str:
+    """Why the op does not take an input of that type."""
+    allowed, words = _types_of_input(definition, index), definition.type_attrs
+    names = ", ".join(sorted(t.name for t in allowed))
+    where = f"Input {_input_name(definition, index)!r} of {definition.type!r} Op"
+    attr = words[index].rpartition("*")[2] if index < len(words) else "-"
+    if attr == "-" and len(allowed) == 1:
+        return f"{where} has type {dtype.name} that does not match expected type of {names}."
+    attr = "T" if attr == "-" else attr
+    return f"DataType {dtype.name} for attr {attr!r} not in list of allowed values: {names} ({where})"
 
 
 def _types_of_input(definition: OpDef, index: int) -> frozenset[DType]:

@@ -66,7 +66,34 @@ class OpDef:
     same_from: int | None = None
     stateful: bool = False
     input_names: tuple[str, ...] = ()
+    type_attrs: tuple[str, ...] = ()
+    defaults: Mapping[str, Any] = field(default_factory=dict)
     accepted: set[tuple[int, ...]] = field(default_factory=set, repr=False)  # enums of input types found right before
+
+    @property
+    def name(self) -> str:
+        """The op type, as an OpDef message calls it."""
+        return self.type
+
+    @property
+    def arity(self) -> int | None:
+        """How many inputs an operation of the type has, or None if any number."""
+        return None if any("*" in word for word in self.type_attrs) else len(self.input_names)
+
+    def attributes(self, types: Sequence[DType]) -> dict[str, Any]:
+        """The attributes that say the types (and for a list the number) of inputs, for inputs of base types `types`."""
+        found: dict[str, Any] = {}
+        start = 0
+        lists = sum("*" in word for word in self.type_attrs)
+        for word in self.type_attrs:
+            count = (len(types) - len(self.type_attrs) + lists) // lists if "*" in word else 1
+            number, star, name = word.rpartition("*")
+            own, start = types[start : start + count], start + count
+            if number:
+                found[number] = len(own)
+            if name != "-" and own:
+                found[name] = list(own) if star and not number else own[0]
+        return found
 
 
 @dataclass(frozen=True)
@@ -94,6 +121,8 @@ def define(
     result: DType | TypeRule | None = None,
     stateful: bool = False,
     inputs: str = "x y",
+    type_attrs: str | None = None,
+    attrs: Mapping[str, Any] | None = None,
 ) -> OpDef:
     """Registers an op type.
 
@@ -104,13 +133,23 @@ def define(
     result: the outputs' types: one type, or a function (input types, attributes) -> list; by default the first input's.
     stateful: it has an effect or gives another value each time; it is never folded, shared or dropped when asked for.
     inputs: the inputs' names, for messages and for the constants that values given as inputs become.
+    type_attrs: the attributes that say the inputs' types, in the inputs' order: "Tparams Tindices". `-`: none says it;
+        `N*T`: a list of N inputs of one type T; `*T`: a list of inputs, whose types are the list T. By default "T" for
+        inputs of one type, and for the first one where each has types of its own.
+    attrs: what other attributes are where a graph definition does not say.
     """
     if type in _ops:
         raise ValueError(f"op type {type!r} is defined twice")
     if isinstance(allowed, frozenset):
         same_from = 0
-    _ops[type] = OpDef(type, shape, allowed, result, same_from, stateful, tuple(inputs.split()))
+    names = tuple(inputs.split())
+    words = (type_attrs or _usual_type_attrs(names, isinstance(allowed, frozenset))).split()
+    _ops[type] = OpDef(type, shape, allowed, result, same_from, stateful, names, tuple(words), dict(attrs or {}))
     return _ops[type]
+
+
+def _usual_type_attrs(names: Sequence[str], are_one_type: bool) -> str:
+    return " ".join("T" if are_one_type or index == 0 else "-" for index in range(len(names)))
 
 
 def lookup(op_type: str) -> OpDef | None:

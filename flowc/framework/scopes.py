@@ -16,7 +16,9 @@ class GraphKeys:
     """Names of the collections that the library itself uses."""
 
     VARIABLES: Final = "variables"
+    GLOBAL_VARIABLES: Final = VARIABLES  # its later name
     TRAINABLE_VARIABLES: Final = "trainable_variables"
+    MOVING_AVERAGE_VARIABLES: Final = "moving_average_variables"
     SUMMARIES: Final = "summaries"
     QUEUE_RUNNERS: Final = "queue_runners"
     TABLE_INITIALIZERS: Final = "table_initializer"

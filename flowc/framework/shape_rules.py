@@ -76,7 +76,11 @@ def reduction(ctx: ShapeContext) -> Shapes:
 
 def axes_of(values: np.ndarray, rank: int) -> frozenset[int]:
     """Axes as numbers from 0; ValueError for one outside the rank or given twice."""
-    axes = [axis_of(int(value), rank) for value in values.reshape(-1)]
+    axes = [int(value) for value in values.reshape(-1)]
+    for axis in axes:
+        if not -rank <= axis < rank:
+            raise ValueError(f"Invalid reduction dimension {axis} for input with {rank} dimensions")
+    axes = [axis % rank for axis in axes]
     if len(set(axes)) < len(axes):
         raise ValueError(f"Axes {values.tolist()} name a dimension twice")
     return frozenset(axes)

@@ -65,14 +65,22 @@ def get_default_session() -> Any:
     return session_stack.innermost()
 
 
-def default_session(action: str, graph: Any, session: Any = None) -> Any:
-    """`session`, or the default one; ValueError if there is none or it runs another graph."""
+def default_session(action: str, call: str, graph: Any, session: Any = None) -> Any:
+    """`session`, or the default one, for an action ("evaluate tensor") by a method ("eval").
+
+    Raises ValueError if there is none or it runs another graph than `graph`.
+    """
+    which = "default" if session is None else "given"
     session = session if session is not None else get_default_session()
     if session is None:
         raise ValueError(
-            f"Cannot {action} without a session: no default session is registered. Use "
-            "`with sess.as_default()`, `tf.InteractiveSession()`, or pass an explicit session."
+            f"Cannot {action} using {call}(): No default session is registered. Use `with sess.as_default()` or "
+            f"`tf.InteractiveSession()`, or pass an explicit session to {call}(session=sess)"
         )
     if session.graph is not graph:
-        raise ValueError(f"Cannot {action} with a session of another graph: its graph is not the operation's.")
+        what = action.split()[-1]
+        raise ValueError(
+            f"Cannot use the {which} session to {action}: the {what}'s graph is different from the session's graph. "
+            f"Pass an explicit session to {call}(session=sess)."
+        )
     return session
