@@ -90,7 +90,8 @@ class Optimizer:
         """
         if gate_gradients not in (self.GATE_NONE, self.GATE_OP, self.GATE_GRAPH):
             raise ValueError(
-                f"gate_gradients must be one of: Optimizer.GATE_NONE, GATE_OP, GATE_GRAPH. Not {gate_gradients!r}"
+                "gate_gradients must be one of: Optimizer.GATE_NONE, Optimizer.GATE_OP, Optimizer.GATE_GRAPH.  Not "
+                f"{gate_gradients!r}"
             )
         variables = list(trainable_variables() if var_list is None else var_list)
         if not variables:
@@ -212,8 +213,9 @@ class Optimizer:
     def _check_types(self, variables: Iterable[Variable]) -> None:
         for variable in variables:
             if variable.dtype.base_dtype not in self._valid_dtypes():
+                expected = sorted(dtype.name for dtype in self._valid_dtypes())
                 raise ValueError(
-                    f"Invalid type {variable.dtype.base_dtype.name} for {variable.name}: it cannot be trained."
+                    f"Invalid type {variable.dtype.base_dtype.name} for {variable.name}, expected: {expected}."
                 )
 
 
@@ -230,14 +232,24 @@ def _all_or_none(grads: Sequence[Gradient | None]) -> list[Gradient | None]:
     return [None if grad is None else next(gated) for grad in grads]
 
 
+def _gradient(value: Any) -> Gradient:
+    try:
+        return convert_to_tensor_or_indexed_slices(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"Gradient must be a Tensor, IndexedSlices, or None: {value!r}") from None
+
+
 def _converted(pairs: Sequence[tuple[Any, Variable]]) -> list[tuple[Gradient, Variable]]:
     """The pairs that have a gradient, as a tensor or IndexedSlices."""
     converted = []
-    for grad, variable in pairs:
+    for pair in pairs:
+        if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+            raise TypeError(f"grads_and_vars must be a list of pairs (gradient, variable), not of {pair!r}")
+        grad, variable = pair
         if not isinstance(variable, Variable):
             raise TypeError(f"Variable must be a tf.Variable: {variable!r}")
         if grad is not None:
-            converted.append((convert_to_tensor_or_indexed_slices(grad), variable))
+            converted.append((_gradient(grad), variable))
     if not converted:
         names = ", ".join(variable.name for _, variable in pairs)
         raise ValueError(f"No gradients provided for any variable: {names or 'no variables were given'}")

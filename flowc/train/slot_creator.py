@@ -13,7 +13,7 @@ from flowc.variables import Variable
 __all__ = ["create_filled_slot", "create_slot", "create_zeros_slot"]
 
 
-def create_slot(primary: Variable, value: Any, name: str) -> Variable:
+def create_slot(primary: Variable | Tensor, value: Any, name: str) -> Variable:
     """A variable `<primary>/<name>` that starts as `value` (or what the function `value` returns), on primary's device.
 
     It is not trained, and has primary's shape, or where that may change, any.
@@ -23,17 +23,19 @@ def create_slot(primary: Variable, value: Any, name: str) -> Variable:
         return Variable(value, trainable=False, validate_shape=fixed, name=f"{primary.op.name}/{name}")
 
 
-def create_filled_slot(primary: Variable, value: float, name: str) -> Variable:
+def create_filled_slot(primary: Variable | Tensor, value: float, name: str) -> Variable:
     """A variable `<primary>/<name>` of primary's shape and type whose elements all start as `value`."""
 
     def initial() -> Tensor:
         shape, dtype = primary.get_shape(), primary.dtype.base_dtype
-        sizes = shape if shape.is_fully_defined() else array_ops.shape(primary.initialized_value())
+        sizes: Any = shape
+        if isinstance(primary, Variable) and not shape.is_fully_defined():
+            sizes = array_ops.shape(primary.initialized_value())
         return constant_ops.fill(sizes, np.array(value, dtype.as_numpy_dtype))
 
     return create_slot(primary, initial, name)
 
 
-def create_zeros_slot(primary: Variable, name: str) -> Variable:
+def create_zeros_slot(primary: Variable | Tensor, name: str) -> Variable:
     """A variable `<primary>/<name>` of primary's shape and type that starts as zeros."""
     return create_filled_slot(primary, 0, name)

@@ -22,7 +22,7 @@ from typing import Any, Final
 from flowc.framework.building import make_operation
 from flowc.framework.convert import convert_to_tensor
 from flowc.framework.dtypes import INDEX, REAL
-from flowc.framework.graph import Operation
+from flowc.framework.graph import Operation, Tensor
 from flowc.framework.registry import ShapeContext, ShapeRule, define, not_differentiable
 from flowc.framework.shapes import TensorShape
 from flowc.ops.state_ops import as_reference, check_rows
@@ -75,6 +75,8 @@ for _type, _names in _INPUTS.items():
         result=lambda types, attrs: [types[0].as_ref],
         stateful=True,
         inputs=" ".join(_names),
+        type_attrs=" ".join("Tindices" if name == "indices" else "T" for name in _names),
+        attrs={"use_locking": False},
     )
     not_differentiable(_type)
 
@@ -102,5 +104,6 @@ def update(op_type: str, *inputs: Any, use_locking: bool = False, name: str | No
         if input_name in _WRITTEN:
             tensors.append(as_reference(value))
         else:
-            tensors.append(convert_to_tensor(value, None if input_name == "indices" else dtype))
+            free = input_name == "indices" or isinstance(value, Tensor)  # a tensor's type is checked with the others
+            tensors.append(convert_to_tensor(value, None if free else dtype))
     return make_operation(op_type, tensors, {"use_locking": use_locking}, name)
