@@ -22,10 +22,13 @@ from typing import Any, Final, TypeVar
 import numpy as np
 
 from flowc.framework.dtypes import DType
+from flowc.framework.errors import CancelledError
 
 Array = np.ndarray[Any, Any]
 Host = Callable[..., Any]
 T = TypeVar("T")
+
+VARIABLES: Final = "variables"  # the resource that is the session's store of variables
 
 
 class Resources:
@@ -34,19 +37,25 @@ class Resources:
     def __init__(self) -> None:
         self._items: dict[str, Any] = {}
         self._lock = threading.Lock()
+        self._is_closed = False
 
     def get(self, name: str, make: Callable[[], T]) -> T:
-        """The resource of that name, made by `make` if there is none yet."""
-        with self._lock:
-            if name not in self._items:
-                self._items[name] = make()
-            item: T = self._items[name]
-            return item
+        """The resource of that name, made by `make` if there is none yet. CancelledError once the session is closed."""
+        found = self._items.get(name)
+        if found is None:
+            with self._lock:
+                if self._is_closed:
+                    raise CancelledError(None, None, "The session was closed.")
+                found = self._items.get(name)
+                if found is None:
+                    found = self._items[name] = make()
+        item: T = found
+        return item
 
     def close(self) -> None:
-        """Drops all of them, after calling `close()` of those that have it."""
+        """Drops all of them, after calling `close()` of those that have it. A run that goes on can make no new ones."""
         with self._lock:
-            items, self._items = list(self._items.values()), {}
+            items, self._items, self._is_closed = list(self._items.values()), {}, True
         for item in items:
             close = getattr(item, "close", None)
             if close is not None:
@@ -80,19 +89,30 @@ class HostOp:
 
 
 _functions: Final[dict[str, Host]] = {}
+_once: Final[set[str]] = set()
 
 
-def host(*op_types: str) -> Callable[[Host], Host]:
-    """Decorator: the function computes these op types, on the host."""
+def host(*op_types: str, once: bool = False) -> Callable[[Host], Host]:
+    """Decorator: the function computes these op types, on the host.
+
+    `once`: what it gives is the same in all runs of a session, as a queue's handle is; it is asked for it only once.
+    """
 
     def register(function: Host) -> Host:
         for op_type in op_types:
             if op_type in _functions:
                 raise KeyError(f"op type {op_type!r} has two host functions")
             _functions[op_type] = function
+        if once:
+            _once.update(op_types)
         return function
 
     return register
+
+
+def runs_once(op_type: str) -> bool:
+    """Whether what the op gives is the same in all runs of a session."""
+    return op_type in _once
 
 
 def host_function(op_type: str) -> Host | None:
