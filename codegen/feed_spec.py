@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -29,8 +29,27 @@ class NeedsFeedValues(Exception):  # a request to the caller, not an error
         self.tensors = tuple(tensors)
 
 
+class NeedsVariableShapes(Exception):  # a request to the caller, not an error
+    """The plan depends on the shapes that these variables have now, which the graph does not tell."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        super().__init__(names)
+        self.names = frozenset(names)
+
+
+VariableShapes = Mapping[str, "tuple[int, ...] | None"]  # of variables by name; None: it has no value
+
+
 class NeedsSegments(Exception):  # a request to the caller, not an error
     """The run cannot be one native call: the host has to act within it (`flowc.codegen.segments`)."""
+
+
+class NeedsStepping(NeedsSegments):
+    """Nor can it because the loop or the conditional that `op` is in is none for a native call: the host does it."""
+
+    def __init__(self, op: Operation) -> None:
+        super().__init__(op)
+        self.op = op
 
 
 class NeedsComputedValue(NeedsSegments):

@@ -12,8 +12,10 @@ A kernel is a native function `void kernel(int64 *args, int64 lo, int64 hi)`: it
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +32,17 @@ class Space(IntEnum):
     STATUS = 5  # the run's error record: int64[4] = (error id + 1 or 0, detail, detail, detail)
     STATE = 6  # Plan.state_words[index:], int64 words kept by the session between runs (random counters)
     SYMBOL = 7  # address of the external function Plan.symbols[index]
+    TAPE = 8  # the tape's row whose number the word holds; index unused
+    STACK = 9  # two words that the instance keeps: the address of memory that grows while it runs, and its bytes
+    RUNTIME = 10  # address of what `Runtime(index)` is
+
+
+class Runtime(IntEnum):
+    """What kernels need of the runtime."""
+
+    BLOCK = 0  # the instance's block
+    RUN_ROWS = 1  # the function (block, address of a row, rows) that runs a part of the tape
+    REALLOCATE = 2  # the C library's realloc
 
 
 class Column(IntEnum):
@@ -77,13 +90,33 @@ class FetchSpec(TensorSpec):
     index: int = 0
 
 
+# After a variable's name: the memory of its value after a run that reads it in another shape.
+RESHAPED: Final = ":reshaped"
+
+
+class Detail(int):
+    """A number that a kernel recorded. In a message `{0}` prints it, `{0:2,3}` the indices of that element of a tensor
+    of shape [2, 3], with commas between them."""
+
+    def __format__(self, shape: str) -> str:
+        indices, rest = [], int(self)
+        for size in reversed([int(n) for n in shape.split(",")] if shape else []):
+            rest, index = divmod(rest, size)
+            indices.append(str(index))
+        return ",".join(reversed(indices)) or str(rest)
+
+
 @dataclass(frozen=True)
 class ErrorSite:
     """One place where a kernel can report bad values (a division of integers by zero, an index out of range)."""
 
     op: str  # name of the operation
     error: str  # class name in flowc.errors
-    message: str  # may hold {0}, {1}, {2}: the details recorded by the kernel
+    message: str  # may hold {0}, {1}, {2}: the details recorded by the kernel; see Detail
+
+    def text(self, details: Sequence[int]) -> str:
+        """The message with the recorded details."""
+        return self.message.format(*map(Detail, details))
 
 
 @dataclass
@@ -99,6 +132,8 @@ class Plan:
     words: npt.NDArray[np.int64]
     relocations: npt.NDArray[np.int64]  # [n, 3]: word, space, index
     arena_size: int  # bytes
+    region_rows: int = 0  # how many of the last entries a run does not go through: loops and conditionals run them
+    stacks: int = 0  # how many of STACK
     state_words: int = 0  # how many int64 words of STATE
     state_keys: tuple[
         str, ...

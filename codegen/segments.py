@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Final
 
 import flowc.codegen.host  # registers the host functions
@@ -21,6 +22,7 @@ from flowc.codegen.ir import Shape
 from flowc.codegen.lower.registry import bounded_of, changed_inputs, size_rule, update_of
 from flowc.framework.dtypes import string
 from flowc.framework.graph import Operation, Tensor
+from flowc.framework.regions import Step as Unit, operations_of
 
 _GIVEN: Final = frozenset({"Const", "Placeholder"})
 
@@ -35,9 +37,9 @@ class Seen:
 
 @dataclass(frozen=True)
 class State:
-    """What `write` leaves in `variable`."""
+    """What `write`, an operation, a loop or a conditional, leaves in `variable`."""
 
-    write: Operation
+    write: Unit
     variable: str
 
 
@@ -52,17 +54,22 @@ class Segment:
     places: the array and how many of its rows count. `sizes` are output shapes that values decide.
     """
 
-    order: tuple[Operation, ...]
-    ops: tuple[Operation, ...]
+    order: tuple[Unit, ...]
+    ops: tuple[Unit, ...]
     outputs: tuple[Crossing, ...]
     states: tuple[tuple[State, Shape], ...]
     sizes: Mapping[Operation, tuple[Shape, ...]]
     commits: bool  # whether it is the one in which variables change
 
+    @property
+    def operations(self) -> list[Operation]:
+        """All operations of the whole run, those of loops and conditionals in their place."""
+        return [op for unit in self.order for op in operations_of(unit)]
+
     def describe(self, numbers: Mapping[Operation, int]) -> list[object]:
         """Plain data that tells this segment from others of the same run, for a key."""
         return [
-            [numbers[op] for op in self.ops],
+            [numbers[op] for unit in self.ops for op in operations_of(unit)],
             [_described(crossing, numbers) for crossing in self.outputs],
             [(*_described(state, numbers), shape) for state, shape in self.states],
             [(numbers[op], shapes) for op, shapes in self.sizes.items()],
@@ -74,7 +81,7 @@ def _described(crossing: Crossing, numbers: Mapping[Operation, int]) -> tuple[ob
     if isinstance(crossing, Seen):
         return "seen", crossing.reference.name, numbers[crossing.reader]
     if isinstance(crossing, State):
-        return "state", numbers[crossing.write], crossing.variable
+        return "state", numbers[operations_of(crossing.write)[0]], crossing.variable
     return ("tensor", crossing.name)
 
 
@@ -94,7 +101,7 @@ def is_bounded(op: Operation) -> bool:
 
 def needs_sizes(op: Operation) -> bool:
     """Whether values decide the op's output shapes, and these are not known from the graph."""
-    rule = size_rule(op._type)
+    rule = size_rule(op._type, op._attrs)
     if rule is None or all(t._shape.is_fully_defined() for t in op._outputs):
         return False
     return any(op._inputs[index]._op._type != "Const" for index in rule.inputs)
@@ -123,25 +130,44 @@ def names_of(crossing: Crossing) -> tuple[str, ...]:
 class Step:
     """What can be done next: first the native part, if there is one, then ops of the host."""
 
-    ops: tuple[Operation, ...]  # to be compiled together
+    ops: tuple[Unit, ...]  # to be compiled together
     feeds: tuple[Tensor, ...]  # of those that are there, what they read
     outputs: tuple[Crossing, ...]
     states: tuple[State, ...]  # the writes so far: fed
     sized: tuple[Operation, ...]  # ops whose shapes are to be told
     commits: bool
-    host_ops: tuple[Operation, ...] = ()
+    host_ops: tuple[Unit, ...] = ()
 
 
 @dataclass
 class Progress:
-    """How far a run has come. `demands`: tensors that must be there as arrays before an op can be compiled."""
+    """How far a run has come.
 
-    order: tuple[Operation, ...]
+    `demands`: tensors that must be there as arrays before an op can be compiled. `stepped`: loops and conditionals that
+    the host does step by step, though none of their ops asks for it.
+    """
+
+    order: tuple[Unit, ...]
     fetches: tuple[Tensor, ...]
     available: frozenset[Tensor]
-    done: frozenset[Operation] = frozenset()
+    done: frozenset[Unit] = frozenset()
     states: tuple[State, ...] = ()
-    demands: dict[Operation, frozenset[Tensor]] = field(default_factory=dict)
+    demands: dict[Unit, frozenset[Tensor]] = field(default_factory=dict)
+    stepped: frozenset[Unit] = frozenset()
+
+    @cached_property
+    def _units(self) -> dict[Operation, Unit]:
+        return {op: unit for unit in self.order for op in operations_of(unit)}
+
+    def unit_of(self, op: Operation) -> Unit:
+        """The operation itself, or the loop or the conditional that it is in."""
+        return self._units.get(op, op)
+
+    def on_host(self, unit: Unit) -> bool:
+        """Whether the host does it, or a part of it."""
+        if isinstance(unit, Operation):
+            return is_host_op(unit)
+        return unit in self.stepped or needs_segments(unit.ops)
 
     def is_over(self) -> bool:
         """Whether nothing is left to do."""
@@ -159,6 +185,7 @@ class Progress:
             self.done | set(step.ops) | set(step.host_ops),
             self.states + written,
             self.demands,
+            self.stepped,
         )
 
     def next(self) -> Step:
@@ -169,7 +196,7 @@ class Progress:
         ops = self._compilable()
         done = self.done | set(ops)
         left = [op for op in self.order if op not in done]
-        commits = all(is_host_op(op) for op in left)
+        commits = all(self.on_host(op) for op in left)
         outputs = self._outputs(ops, left, commits)
         arrived = self.available | {c for c in outputs if isinstance(c, Tensor)}
         feeds, repeated = self._inputs(ops)
@@ -178,56 +205,68 @@ class Progress:
             feeds,
             outputs,
             self.states,
-            tuple(op for op in ops if needs_sizes(op)),
+            tuple(op for op in ops if isinstance(op, Operation) and needs_sizes(op)),
             commits,
             self._ready_host_ops(done, arrived),
         )
 
-    def _ready_host_ops(self, done: Collection[Operation], available: Collection[Tensor]) -> tuple[Operation, ...]:
+    def _ready_host_ops(self, done: Collection[Unit], available: Collection[Tensor]) -> tuple[Unit, ...]:
         """Ops of the host whose inputs are there, or will be from those before them."""
         finished, there = set(done), set(available)
         ready = []
         for op in self.order:
-            if op in finished or not is_host_op(op):
+            if op in finished or not self.on_host(op):
                 continue
-            inputs_there = all(t in there or t._op._type == "Const" or is_reference(t, finished) for t in op._inputs)
-            if inputs_there and all(control in finished for control in op._control_inputs):
+            inputs_there = all(
+                t in there or t._op._type == "Const" or (t._dtype.is_ref_dtype and self.unit_of(t._op) in finished)
+                for t in op._inputs
+            )
+            if inputs_there and all(self._is_done(control, finished) for control in op._control_inputs):
                 ready.append(op)
                 finished.add(op)
                 there.update(op._outputs)
         return tuple(ready)
 
-    def _compilable(self) -> list[Operation]:
+    def _is_done(self, op: Operation, finished: Collection[Unit]) -> bool:
+        """Whether an operation is done, or none of this run."""
+        return op not in self._units or self._units[op] in finished
+
+    def _compilable(self) -> list[Unit]:
         """The native ops that depend on nothing that the host must do first."""
-        blocked: set[Operation] = set()
-        late: set[Operation] = set()  # their outputs are known when the segment has run
+        blocked: set[Unit] = set()
+        late: set[Unit] = set()  # their outputs are known when the segment has run
+        held: set[str] = set()  # variables that a blocked op changes first
         result = []
         for op in self.order:
             if op in self.done:
                 continue
             if (
-                is_host_op(op)
+                self.on_host(op)
                 or self._waits(op)
-                or any(c in blocked for c in op._control_inputs)
-                or any(t not in self.available and (t._op in blocked or t._op in late) for t in op._inputs)
+                or any(self.unit_of(c) in blocked for c in op._control_inputs)
+                or any(
+                    t not in self.available and (self.unit_of(t._op) in blocked or t._op in late) for t in op._inputs
+                )
+                or any(state.variable in held for state in states_of(op))
             ):
                 blocked.add(op)
+                held.update(state.variable for state in states_of(op))
             else:
                 result.append(op)
-                if is_bounded(op):
+                if isinstance(op, Operation) and is_bounded(op):
                     late.add(op)
         return result
 
-    def _waits(self, op: Operation) -> bool:
+    def _waits(self, op: Unit) -> bool:
         asked = set(self.demands.get(op, ()))
-        if needs_sizes(op):
-            rule = size_rule(op._type)
+        if isinstance(op, Operation) and needs_sizes(op):
+            rule = size_rule(op._type, op._attrs)
             assert rule is not None
             asked.update(op._inputs[i] for i in rule.inputs)
             asked.update(t for t in op._inputs if not t._shape.is_fully_defined())
         return any(t not in self.available and t._op._type != "Const" for t in asked)
 
-    def _outputs(self, ops: Sequence[Operation], left: Sequence[Operation], commits: bool) -> tuple[Crossing, ...]:
+    def _outputs(self, ops: Sequence[Unit], left: Sequence[Unit], commits: bool) -> tuple[Crossing, ...]:
         """What the user, host ops and later segments want of what `ops` make, or see once these are done."""
         made = {t for op in ops if op._type != "Const" for t in op._outputs if t not in self.available}
         found: dict[Crossing, None] = {}
@@ -235,27 +274,31 @@ class Progress:
             if tensor._op._type == "Variable" and tensor not in self.available:
                 if commits and not is_host_op(tensor._op):
                     found[tensor] = None
-            elif tensor._op in set(ops) and tensor not in self.available:
+            elif self.unit_of(tensor._op) in set(ops) and tensor not in self.available:
                 found[tensor] = None
-        early = _dependent_on_native(left)
+        early = self._dependent_on_native(left)
         for op in left:
             for tensor in (*op._inputs, *self.demands.get(op, ())):
                 if not tensor._dtype.is_ref_dtype:
                     if tensor in made:
                         found[tensor] = None
-                elif is_host_op(op) and tensor not in self.available and op not in early:
+                elif isinstance(op, Operation) and self._sees(op, tensor) and op not in early:
                     found[Seen(tensor, op)] = None
-            if needs_sizes(op):
+            if isinstance(op, Operation) and needs_sizes(op):
                 found.update(dict.fromkeys(t for t in op._inputs if t in made))
         if not commits:
             found.update(dict.fromkeys(s for op in ops for s in states_of(op)))
         return tuple(found)
 
-    def _inputs(self, ops: Sequence[Operation]) -> tuple[tuple[Tensor, ...], list[Operation]]:
+    def _sees(self, op: Operation, ref: Tensor) -> bool:
+        """Whether an op of the host has to be told what a reference refers to."""
+        return self.on_host(op) and ref not in self.available
+
+    def _inputs(self, ops: Sequence[Unit]) -> tuple[tuple[Tensor, ...], list[Operation]]:
         """The arrays that `ops` read, and the constants of earlier segments, which are repeated."""
         feeds: dict[Tensor, None] = {}
         repeated: dict[Operation, None] = {}
-        members = set(ops)
+        members = {op for unit in ops for op in operations_of(unit)}
         for tensor in (t for op in ops for t in op._inputs):
             if tensor in self.available:
                 feeds[tensor] = None
@@ -263,26 +306,29 @@ class Progress:
                 repeated[tensor._op] = None
         return tuple(feeds), list(repeated)
 
+    def _dependent_on_native(self, ops: Iterable[Unit]) -> set[Unit]:
+        """Those of `ops`, in order, that are native or come after one that is."""
+        found: set[Unit] = set()
+        for op in ops:
+            sources = (*(t._op for t in op._inputs), *op._control_inputs)
+            if not self.on_host(op) or any(self.unit_of(source) in found for source in sources):
+                found.add(op)
+        return found
 
-def _dependent_on_native(ops: Iterable[Operation]) -> set[Operation]:
-    """Those of `ops`, in order, that are native or come after one that is."""
-    found: set[Operation] = set()
-    for op in ops:
-        if not is_host_op(op) or any(t._op in found for t in op._inputs) or any(c in found for c in op._control_inputs):
-            found.add(op)
-    return found
+
+def states_of(unit: Unit) -> list[State]:
+    """What an op, a loop or a conditional leaves in the variables that it changes."""
+    names = (variable_of(ref)._name for op in operations_of(unit) for ref in _changed(op))
+    return [State(unit, name) for name in dict.fromkeys(names)]
 
 
-def states_of(op: Operation) -> list[State]:
-    """What the op leaves in the variables that it changes."""
-    if update_of(op._type) is None:
-        return []
-    return [State(op, variable_of(t)._name) for t in op._inputs[: changed_inputs(op._type)]]
+def _changed(op: Operation) -> Sequence[Tensor]:
+    return () if update_of(op._type) is None else op._inputs[: changed_inputs(op._type)]
 
 
 def variable_named(state: State) -> Tensor:
     """The reference to the variable of a state."""
-    references = state.write._inputs[: changed_inputs(state.write._type)]
+    references = (ref for op in operations_of(state.write) for ref in _changed(op))
     return next(v._outputs[0] for v in map(variable_of, references) if v._name == state.variable)
 
 
@@ -292,11 +338,6 @@ def variable_of(reference: Tensor) -> Operation:
     while op._type != "Variable" and op._inputs and op._inputs[0]._dtype.is_ref_dtype:
         op = op._inputs[0]._op
     return op
-
-
-def is_reference(tensor: Tensor, done: Collection[Operation]) -> bool:
-    """Whether the tensor refers to a variable as an op that is done leaves it."""
-    return tensor._dtype.is_ref_dtype and tensor._op in done
 
 
 def segment_of(

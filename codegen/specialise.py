@@ -14,8 +14,19 @@ from typing import Any, Final, NoReturn
 import numpy as np
 
 import flowc.codegen.lower  # noqa: F401  # registers the lowerings
-from flowc.codegen.feed_spec import FeedSpec, NeedsComputedValue, NeedsFeedValues, NeedsSegments
+from flowc.codegen.conditionals import lower_conditional, not_valid, only_if
+from flowc.codegen.feed_spec import (
+    FeedSpec,
+    NeedsComputedValue,
+    NeedsFeedValues,
+    NeedsSegments,
+    NeedsStepping,
+    VariableShapes,
+)
+from flowc.codegen.folding import folded
+from flowc.codegen.inside import Inside, NotNative, Uses, uses_of
 from flowc.codegen.ir import Array, Node, Shape
+from flowc.codegen.loops import lower_loop
 from flowc.codegen.lower.registry import (
     OUTPUT,
     LoweredOp,
@@ -28,15 +39,25 @@ from flowc.codegen.lower.registry import (
 )
 from flowc.codegen.program import Program
 from flowc.codegen.prune import needed_ops
-from flowc.codegen.segments import Crossing, Seen, Segment, State, needs_segments, variable_named
+from flowc.codegen.segments import Crossing, Seen, Segment, State, needs_segments
+from flowc.codegen.states import VariableStates
 from flowc.framework import registry
+from flowc.framework.arranging import arrange
 from flowc.framework.constant_value import values_from_shapes
-from flowc.framework.dtypes import int64, string
+from flowc.framework.dtypes import int64
 from flowc.framework.errors import InvalidArgumentError, OpError, ResourceExhaustedError, UnimplementedError
 from flowc.framework.graph import Operation, Tensor
+from flowc.framework.regions import (
+    CONTROL_FLOW,
+    MERGES,
+    SWITCHES,
+    Conditional,
+    Loop,
+    Step,
+    operations_of,
+)
 from flowc.framework.shapes import TensorShape
 
-FOLD_LIMIT: Final = 1024  # elements up to which integers, which may be shapes, are computed while compiling
 SHAPE_FEED_LIMIT: Final = 1024
 MOST_ELEMENTS: Final = 1 << 47  # what a process can address: sizes in bytes stay far within an int64
 
@@ -46,18 +67,26 @@ def specialise(
     targets: Sequence[Operation],
     feeds: Sequence[FeedSpec],
     segment: Segment | None = None,
+    variables: VariableShapes | None = None,
 ) -> Program:
     """The program of a run, or of one `segment` of it, whose outputs take the place of `fetches`.
 
-    Raises the public errors for a placeholder without a feed, an op without a kernel, and shapes that do not fit; and
-    NeedsFeedValues and NeedsSegments.
+    `variables`: the shapes that variables have, where they are not those of the graph. Raises the public errors for a
+    placeholder without a feed, an op without a kernel, and shapes that do not fit; and NeedsFeedValues,
+    NeedsVariableShapes and NeedsSegments.
     """
     if segment is not None:
-        return _Specialiser(feeds, segment.ops, segment.order, segment.sizes).run_segment(segment)
-    ops = needed_ops(fetches, targets, {f.tensor for f in feeds})
+        part = _Specialiser(feeds, segment.ops, segment.order, segment.sizes, present=variables)
+        part.uses = uses_of(segment.order, [])
+        return part.run_segment(segment)
+    fed = {f.tensor for f in feeds}
+    ops = needed_ops(fetches, targets, fed)
     if needs_segments(ops):
         raise NeedsSegments
-    return _Specialiser(feeds, ops, ops, {}).run(fetches)
+    steps = arrange(ops, fed)
+    root = _Specialiser(feeds, steps, steps, {}, present=variables)
+    root.uses = uses_of(steps, fetches)
+    return root.run(fetches)
 
 
 class _ConcreteContext:
@@ -80,22 +109,37 @@ class _Specialiser:
     def __init__(
         self,
         feeds: Sequence[FeedSpec],
-        ops: Sequence[Operation],
-        order: Sequence[Operation],
+        steps: Sequence[Step],
+        order: Sequence[Step],
         sizes: Mapping[Operation, tuple[Shape, ...]],
+        outer: _Specialiser | None = None,
+        inside: Inside | None = None,
+        present: VariableShapes | None = None,
     ) -> None:
-        self.feeds, self.ops, self.sizes = feeds, ops, sizes
-        self.program = Program()
+        """For `steps` of a run that are in this `order` with others.
+
+        outer, inside: for steps of a branch or a loop, what is around it, and how they see that.
+        """
+        self.feeds, self.steps, self.sizes, self.outer, self.inside = feeds, steps, sizes, outer, inside
+        self.program = Program() if inside is None else inside.program
         self.nodes: dict[Tensor, Node] = {}
         self.values: dict[Tensor, Array] = {}  # known while compiling
         self.shapes: dict[Tensor, Shape] = {}
+        self.aliases: dict[Tensor, Tensor] = {}  # tensors that are others by another name
         self.rows: dict[Tensor, tuple[Node, Node | None]] = {}  # bounded outputs: the array, and how many rows count
-        self.variables = _VariableStates(self.program, order)
+        self.uses: Uses = {} if outer is None else outer.uses
+        self.choices: dict[Tensor, tuple[Node, bool]] = {}  # tensors of one side of a condition
+        self.dead: set[Tensor] = set()  # tensors of a side that no run takes
+        self.variables: VariableStates = (
+            VariableStates(self.program, order, shapes=present)
+            if outer is None or inside is None
+            else VariableStates(self.program, order, outer.variables, inside.variable)
+        )
 
     def run(self, fetches: Sequence[Tensor]) -> Program:
         self._all_ops()
-        self.program.fetches = [self._node(t) for t in fetches]
-        self.program.stores = dict(self.variables.latest)
+        self.program.fetches = [self._fetched(t) for t in fetches]
+        self.program.stores = self.variables.stores()
         return self.program
 
     def run_segment(self, segment: Segment) -> Program:
@@ -104,7 +148,7 @@ class _Specialiser:
         self._all_ops()
         self.program.fetches = [node for crossing in segment.outputs for node in self._crossing(crossing)]
         if segment.commits:
-            self.program.stores = dict(self.variables.latest)
+            self.program.stores = self.variables.stores()
         return self.program
 
     def _all_ops(self) -> None:
@@ -114,20 +158,62 @@ class _Specialiser:
             self.shapes[tensor] = feed.shape
             if feed.value is not None:
                 self.values[tensor] = feed.value
-        for op in self.ops:
-            self.program.origin = op._name
-            self._op(op)
+        self.run_steps()
         self.program.origin = ""
 
     def _crossing(self, crossing: Crossing) -> tuple[Node, ...]:
         if isinstance(crossing, Seen):
-            return (self._argument(crossing.reader, crossing.reference),)
+            return (self.argument(crossing.reader, crossing.reference),)
         if isinstance(crossing, State):
             return (self.variables.after(crossing),)
         if crossing in self.rows:
             node, count = self.rows[crossing]
             return node, self.program.const(node.shape[0], int64) if count is None else count
-        return (self._node(crossing),)
+        return (self.node(crossing),)
+
+    def _fetched(self, tensor: Tensor) -> Node:
+        self.program.origin = tensor._op._name
+        choice = self.choices.get(tensor)
+        if tensor in self.dead:
+            raise InvalidArgumentError(tensor._op.node_def, tensor._op, not_valid(tensor))
+        if choice is None and tensor._op._type in SWITCHES and tensor not in self.nodes:
+            choice = self.node(tensor._op._inputs[1]), tensor._value_index == 1
+        if choice is not None:
+            return only_if(self.program, self.argument(None, tensor), *choice, tensor)
+        return self.argument(None, tensor)
+
+    # -- steps ---------------------------------------------------------------------------------------------------------
+
+    def run_steps(self) -> None:
+        """Does all steps."""
+        for step in self.steps:
+            if isinstance(step, Operation):
+                self.program.origin = step._name
+                self._op(step)
+            else:
+                self._region(step)
+
+    def _region(self, step: Conditional | Loop) -> None:
+        try:
+            if isinstance(step, Loop):
+                lower_loop(self, step)
+            else:
+                lower_conditional(self, step)
+        except (NotNative, NeedsComputedValue) as reason:
+            if self.outer is not None:  # the loop or the conditional around it cannot either
+                raise NotNative from reason
+            feeds = [] if isinstance(step, Loop) else self._feeds_behind([step.pred])
+            if feeds:
+                raise NeedsFeedValues(feeds) from None
+            raise NeedsStepping(step.ops[0]) from None
+
+    def seen_by(self, step: Step, ref: Tensor) -> Node:
+        """The value of a variable that a step sees through a reference."""
+        return self.argument(operations_of(step)[0], ref)
+
+    def within(self, steps: Sequence[Step], inside: Inside) -> _Specialiser:
+        """What does the steps of a branch or a loop."""
+        return _Specialiser(self.feeds, steps, steps, self.sizes, self, inside)
 
     # -- one operation -------------------------------------------------------------------------------------------------
 
@@ -136,7 +222,7 @@ class _Specialiser:
         if special is not None:
             special(self, op)
             return
-        values = [self.values.get(t) for t in op._inputs]
+        values = [self.value(t) for t in op._inputs]
         if bounded_of(op._type) is not None:
             self._lower(op, (), values)
             return
@@ -154,31 +240,62 @@ class _Specialiser:
         if told is not None:
             return list(told)
         static = [t._shape.tuple for t in op._outputs]
-        if all(s is not None and None not in s for s in static) and _fits_already(op):
+        graph_tells = self.variables.are_as_in_graph
+        if graph_tells and all(s is not None and None not in s for s in static) and _fits_already(op):
             return [tuple(d for d in s or () if d is not None) for s in static]
-        rule = size_rule(op._type)
+        rule = size_rule(op._type, op._attrs)
         if rule is not None:
             known = {index: values[index] for index in rule.inputs}
             sizes = {index: value for index, value in known.items() if value is not None}
             if len(sizes) == len(known):
-                return list(rule.function(op._attrs, [self._shape(t) for t in op._inputs], sizes))
+                return list(rule.function(op._attrs, [self.shape(t) for t in op._inputs], sizes))
         definition = registry.lookup(op._type)
         if definition is None:
             self._unimplemented(op)
-        context = _ConcreteContext(op, [TensorShape(self._shape(t)) for t in op._inputs], values)
+        given_shapes = [self._given(op, index) for index in range(len(op._inputs))]
+        context = _ConcreteContext(op, given_shapes, values)
         try:
-            inferred = [
-                TensorShape(s).merge_with(t._shape) for s, t in zip(definition.shape(context), op._outputs, strict=True)
-            ]
+            inferred = [TensorShape(s) for s in definition.shape(context)]
+            if graph_tells:
+                inferred = [s.merge_with(t._shape) for s, t in zip(inferred, op._outputs, strict=True)]
         except ValueError as error:
-            given = ", ".join(str(list(self._shape(t))) for t in op._inputs)
+            given = ", ".join("unknown" if s.tuple is None else str(list(s.tuple)) for s in given_shapes)
             raise InvalidArgumentError(op.node_def, op, f"{error} (input shapes in this run: {given})") from None
         if not all(s.is_fully_defined() for s in inferred):
             self._unknown(op, context.asked)
         return [tuple(d for d in s.tuple or () if d is not None) for s in inferred]
 
-    def _shape(self, tensor: Tensor) -> Shape:
+    def _given(self, op: Operation, index: int) -> TensorShape:
+        """The shape of an input as `op` sees it; unknown for a variable without a value that it assigns to."""
+        tensor, variables = op._inputs[index], self.variables
+        if tensor in self.nodes or not variables.may_change_shape(tensor):
+            return TensorShape(self.shape(tensor))
+        if update_of(op._type) is None or index >= changed_inputs(op._type):
+            return TensorShape(self.argument(op, tensor).shape)
+        return TensorShape(variables.newest_shape(tensor) if op._type == "Assign" else variables.current(tensor).shape)
+
+    def alias(self, tensor: Tensor) -> Tensor:
+        """The tensor that this one is by another name."""
+        while tensor in self.aliases:
+            tensor = self.aliases[tensor]
+        return tensor
+
+    def value(self, tensor: Tensor) -> Array | None:
+        """What is known of a tensor's value before the run."""
+        tensor = self.alias(tensor)
+        value = self.values.get(tensor)
+        if value is None and self.outer is not None and tensor not in self.nodes:
+            return self.outer.value(tensor)
+        return value
+
+    def shape(self, tensor: Tensor) -> Shape:
+        """The tensor's shape in this run."""
+        tensor = self.alias(tensor)
         shape = self.shapes.get(tensor)
+        if shape is None and self.outer is not None:
+            return self.outer.shape(tensor)
+        if shape is None and tensor._op._type == "Variable":
+            shape = self.variables.shape_before(tensor._op)
         if shape is None:
             static = tensor._shape.tuple
             if static is None or None in static:
@@ -188,33 +305,45 @@ class _Specialiser:
 
     def _fold(self, op: Operation, shapes: Sequence[Shape], values: Sequence[Array | None]) -> bool:
         """Computes the operation now, if its result is small and depends on nothing that a run brings."""
-        known = values_from_shapes(op._type, op._attrs, [self._shape(t) for t in op._inputs])
+        if update_of(op._type) is not None:
+            return False
+        given = [self._given(op, index).tuple for index in range(len(op._inputs))]
+        known = values_from_shapes(op._type, op._attrs, given)
         if known is None:
-            if not op._inputs or any(v is None for v in values):
-                return False
-            if registry.lookup(op._type) is None or _is_stateful(op) or not _worth_folding(op, shapes, values):
-                return False
-            known = _evaluate(op, [v for v in values if v is not None], shapes)
+            known = folded(op, shapes, values)
+        if known is None:
+            return False
         for tensor, value in zip(op._outputs, known, strict=True):
             if tensor not in self.nodes and value is not None:
                 self.values[tensor] = np.asarray(value, tensor._dtype.as_numpy_dtype)
         return True
 
-    def _node(self, tensor: Tensor) -> Node:
+    def node(self, tensor: Tensor) -> Node:
         """The node of a tensor; a variable's reference is read as it is before the run."""
+        tensor = self.alias(tensor)
         node = self.nodes.get(tensor)
         if node is None:
-            value = self.values.get(tensor)
+            value = self.value(tensor)
             if value is not None:
                 node = self.nodes[tensor] = self.program.const(value, tensor._dtype._base)
+            elif self.outer is not None and self.inside is not None:
+                node = self.nodes[tensor] = self.inside.captured(self.outer.node(tensor))
             else:
-                return self.variables.read(tensor, None)
+                return self._read(tensor)
         return node
 
-    def _argument(self, op: Operation, tensor: Tensor) -> Node:
+    def _read(self, tensor: Tensor) -> Node:
+        try:
+            return self.variables.read(tensor, None)
+        except KeyError:
+            message = f"{tensor.name!r} is inside a loop: only what an Exit gives can be used outside of it."
+            raise InvalidArgumentError(tensor._op.node_def, tensor._op, message) from None
+
+    def argument(self, op: Operation | None, tensor: Tensor) -> Node:
+        """The tensor's node as `op` sees it: a variable's reference as the value that is there by then."""
         if tensor in self.variables.names and tensor not in self.nodes:
             return self.variables.read(tensor, op)
-        return self._node(tensor)
+        return self.node(tensor)
 
     def _lower(self, op: Operation, shapes: Sequence[Shape], values: Sequence[Array | None]) -> None:
         view = LoweredOp(op._name, op._type, op._attrs, shapes, [t._dtype._base for t in op._outputs], values)
@@ -229,13 +358,13 @@ class _Specialiser:
                 return
             rows = bounded_of(op._type)
             if rows is not None:
-                found = rows(self.program, view, *(self._argument(op, t) for t in op._inputs))
+                found = rows(self.program, view, *(self.argument(op, t) for t in op._inputs))
                 self.rows.update(zip(op._outputs, found, strict=True))
                 return
             function = lowering_of(op._type)
             if function is None:
                 self._unimplemented(op)
-            result = function(self.program, view, *(self._argument(op, t) for t in op._inputs))
+            result = function(self.program, view, *(self.argument(op, t) for t in op._inputs))
         except UnknownValue as unknown:
             self._unknown(op, unknown.index)
         except OpError as error:
@@ -246,11 +375,13 @@ class _Specialiser:
         for tensor, node in zip(op._outputs, results, strict=True):
             self.nodes.setdefault(tensor, node)
 
-    def _update_arguments(self, op: Operation) -> list[Node]:
+    def _update_arguments(self, op: Operation) -> list[Node | None]:
         """The newest values of the variables that `op` changes, and what it sees of its other inputs."""
         changed = changed_inputs(op._type)
-        variables = [self.variables.current(t) for t in op._inputs[:changed]]
-        return variables + [self._argument(op, t) for t in op._inputs[changed:]]
+        others = [self.argument(op, t) for t in op._inputs[changed:]]
+        if op._type == "Assign":  # whatever the value was, if there was one
+            return [None, *others]
+        return [*(self.variables.current(t) for t in op._inputs[:changed]), *others]
 
     def _too_large(self, tensor: Tensor, shape: Shape) -> NoReturn:
         op = tensor._op
@@ -275,7 +406,7 @@ class _Specialiser:
         feeds = self._feeds_behind(sources)
         if feeds:
             raise NeedsFeedValues(feeds)
-        computed = [t for t in sources if t not in self.values and (index is not None or t._dtype._base.is_integer)]
+        computed = [t for t in sources if self.value(t) is None and (index is not None or t._dtype._base.is_integer)]
         if not computed or any(t in self.nodes and self.nodes[t].op == "input" for t in computed):
             message = f"The shapes of {op._name!r} do not follow from the values that this run has."
             raise UnimplementedError(op.node_def, op, message)
@@ -289,7 +420,8 @@ class _Specialiser:
         pending = list(tensors)
         while pending:
             tensor = pending.pop()
-            if tensor in seen or tensor in self.values:
+            tensor = self.alias(tensor)
+            if tensor in seen or self.value(tensor) is not None:
                 continue
             seen.add(tensor)
             feed = given.get(tensor)
@@ -328,12 +460,28 @@ class _Specialiser:
     def _nothing(self, op: Operation) -> None:
         pass
 
+    def _passed_on(self, op: Operation) -> None:
+        """What loops and branches are made of only says where values go."""
+        for tensor in op._outputs:
+            if tensor not in self.nodes and tensor not in self.aliases:
+                self.aliases[tensor] = op._inputs[0]
+
+    def _merge(self, op: Operation) -> None:
+        """A Merge that no condition decides: a loop variable, which is known here, or of inputs that all come."""
+        output, index = op._outputs
+        if output not in self.nodes and output not in self.values:
+            self.aliases[output] = op._inputs[0]
+        self.values[index] = np.array(0, np.int32)
+
 
 _SPECIAL: Final[dict[str, Callable[[_Specialiser, Operation], None]]] = {
     "Const": _Specialiser._const,
     "Placeholder": _Specialiser._placeholder,
     "Variable": _Specialiser._nothing,
     "NoOp": _Specialiser._nothing,
+    "ControlTrigger": _Specialiser._nothing,
+    **dict.fromkeys(CONTROL_FLOW - MERGES, _Specialiser._passed_on),
+    **dict.fromkeys(MERGES, _Specialiser._merge),
 }
 
 
@@ -343,119 +491,3 @@ def _fits_already(op: Operation) -> bool:
     return all(
         t._shape.is_fully_defined() and (t._op._type == "Const" or not t._dtype._base.is_integer) for t in op._inputs
     )
-
-
-def _is_stateful(op: Operation) -> bool:
-    definition = registry.lookup(op._type)
-    return definition is not None and definition.stateful
-
-
-def _worth_folding(op: Operation, shapes: Sequence[Shape], values: Sequence[Array | None]) -> bool:
-    """Whether the result may be stored as a constant: if it is no larger than what it comes from, or may be a shape.
-
-    A constant that grows with a batch (ones to start a gradient from) is rather filled in where it is used: stored, it
-    would make other kernels of one batch size than of the next.
-    """
-    size = sum(prod(s) for s in shapes)
-    if op._outputs and op._outputs[0]._dtype.is_integer and size <= FOLD_LIMIT:
-        return True
-    return size <= sum(v.size for v in values if v is not None)
-
-
-def _evaluate(op: Operation, values: list[Array], shapes: Sequence[Shape]) -> list[Array]:
-    from flowc.codegen.reference import evaluate
-
-    try:
-        return evaluate(op._type, op._attrs, [t._dtype._base for t in op._outputs], values)
-    except OpError as error:
-        raise type(error)(op.node_def, op, error.message) from None  # type: ignore[call-arg]
-
-
-class _VariableStates:
-    """The values that variables have at each point of a run."""
-
-    def __init__(self, program: Program, ops: Sequence[Operation]) -> None:
-        self.program = program
-        self.names: dict[Tensor, Operation] = {}  # reference → its variable
-        self.latest: dict[str, Node] = {}
-        self._after: dict[Operation, dict[str, Node]] = {}  # a write → the values it left
-        self._before_of: dict[Operation, int] = {}  # operation → the writes it depends on, as a bit set
-        self._writes: list[Operation] = []
-        for op in ops:
-            if op._type == "Variable":
-                self.names[op._outputs[0]] = op
-            elif update_of(op._type) is not None and op._outputs:
-                self.names[op._outputs[0]] = self.names.get(op._inputs[0]) or op._inputs[0]._op
-        if any(update_of(op._type) is not None for op in ops):
-            self._order(ops)
-
-    def _order(self, ops: Sequence[Operation]) -> None:
-        before = self._before_of
-        for op in ops:
-            mask = 0
-            for tensor in op._inputs:
-                mask |= before.get(tensor._op, 0)
-            for control in op._control_inputs:
-                mask |= before.get(control, 0)
-            if update_of(op._type) is not None:
-                mask |= 1 << len(self._writes)
-                self._writes.append(op)
-            before[op] = mask
-
-    def _initial(self, variable: Operation) -> Node:
-        shape = variable._outputs[0]._shape
-        if not shape.is_fully_defined():
-            message = f"Variable {variable._name!r} has no fixed shape ({shape}), which flowc cannot compile yet."
-            raise UnimplementedError(variable.node_def, variable, message)
-        if variable._outputs[0]._dtype._base is string:
-            message = f"Variable {variable._name!r} holds strings, which flowc keeps in constants and feeds only."
-            raise UnimplementedError(variable.node_def, variable, message)
-        sizes = tuple(d for d in shape.tuple or () if d is not None)
-        return self.program.variable(variable._name, variable._outputs[0]._dtype._base, sizes)
-
-    def current(self, ref: Tensor) -> Node:
-        """The newest value of a variable, for an operation that changes it."""
-        variable = self.names[ref]
-        return self.latest.get(variable._name) or self._initial(variable)
-
-    def read(self, ref: Tensor, reader: Operation | None) -> Node:
-        """The value that `reader` sees through a reference."""
-        variable = self.names.get(ref)
-        if variable is None:
-            raise KeyError(ref.name)
-        written = self._after.get(ref._op)
-        if written is not None:
-            return written[variable._name]
-        mask = 0 if reader is None else self._before_of.get(reader, 0)
-        while mask:
-            newest = mask.bit_length() - 1
-            values = self._after.get(self._writes[newest], {})
-            if variable._name in values:
-                return values[variable._name]
-            mask ^= 1 << newest
-        return self._initial(variable)
-
-    def restore(self, state: State, feed: int, shape: Shape) -> None:
-        """Notes what a write of an earlier segment left: feed number `feed`."""
-        node = self.program.feed(feed, variable_named(state)._dtype._base, shape)
-        self._after.setdefault(state.write, {})[state.variable] = node
-        self.latest[state.variable] = node
-
-    def after(self, state: State) -> Node:
-        """What a write left in a variable."""
-        return self._after[state.write][state.variable]
-
-    def write(self, op: Operation, values: Mapping[int, Node]) -> None:
-        """Notes the new values that `op` leaves, by the input that refers to the variable."""
-        new = {self.names[op._inputs[i]]._name: self._fitted(op, op._inputs[i], node) for i, node in values.items()}
-        self._after[op] = new
-        self.latest.update(new)
-
-    def _fitted(self, op: Operation, ref: Tensor, node: Node) -> Node:
-        shape = self.names[ref]._outputs[0]._shape
-        if shape.is_fully_defined() and shape.tuple != node.shape:
-            message = f"Cannot assign a value of shape {list(node.shape)} to {ref.name!r} of shape {shape}."
-            if op._attrs.get("validate_shape", True):
-                raise InvalidArgumentError(op.node_def, op, message)
-            raise UnimplementedError(op.node_def, op, f"{message} flowc's variables keep the shape they are made with.")
-        return node

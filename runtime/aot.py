@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flowc.codegen.explain import named_operations
-from flowc.codegen.feed_spec import FeedSpec, NeedsFeedValues, NeedsSegments
+from flowc.codegen.feed_spec import FeedSpec, NeedsFeedValues, NeedsSegments, NeedsVariableShapes
 from flowc.codegen.plan import Plan
 from flowc.codegen.prune import needed_ops
 from flowc.framework.config import ConfigProto
@@ -67,20 +67,25 @@ def compile(  # the public name
     specs, values = _feed_specs(graph, feeds)
     signature = Signature(parsed.tensors, parsed.targets, tuple(spec.tensor for spec in specs))
     check_run(ConfigProto() if session is None else session._config, signature)
-    plan, fixed = _made(parsed, specs, values)
     store = VariableStore() if session is None else session.variables
+    plan, fixed = _made(parsed, specs, values, store)
     operations = stored_operations(graph, named_operations(plan))
     return CompiledPlan(plan, store, operations, structure_of(graph, fetches, parsed.tensors), fixed)
 
 
-def _made(fetches: Fetches, specs: list[FeedSpec], values: Sequence[Array | None]) -> tuple[Plan, dict[int, Array]]:
-    """The plan, and the values it is for by the number of the feed."""
+def _made(
+    fetches: Fetches, specs: list[FeedSpec], values: Sequence[Array | None], store: VariableStore
+) -> tuple[Plan, dict[int, Array]]:
+    """The plan, and the values it is for by the number of the feed. Variables keep the shapes they have in `store`."""
     fixed: dict[int, Array] = {}
+    shapes: dict[str, tuple[int, ...] | None] = {}
     while True:
         try:
-            return plan_for(fetches.tensors, fetches.targets, specs), fixed
+            return plan_for(fetches.tensors, fetches.targets, specs, variables=shapes), fixed
         except NeedsSegments:
             raise _takes_host(fetches, specs) from None
+        except NeedsVariableShapes as request:
+            shapes |= {name: store.shape_of(name) for name in request.names}
         except NeedsFeedValues as request:
             asked = [i for i, spec in enumerate(specs) if spec.tensor in request.tensors and i not in fixed]
             unknown = [specs[i].tensor.name for i in asked if values[i] is None]

@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from flowc.codegen.plan import FetchSpec, Plan
+from flowc.codegen.plan import RESHAPED, FetchSpec, Plan
 from flowc.framework.graph import Graph, Operation
 from flowc.runtime import run_errors
 from flowc.runtime.executor import Executable, KernelFault
@@ -34,6 +34,8 @@ class BoundPlan:
 
     def __init__(self, plan: Plan, addresses: Sequence[int], store: VariableStore, graph: Graph) -> None:
         self.plan, self._store, self._graph = plan, store, graph
+        self._has_variables = bool(plan.variables)
+        self._reshapes = any(spec.name.endswith(RESHAPED) for spec in plan.variables)
         self._prepare()
         try:
             self.executable = Executable(plan, addresses, store)
@@ -46,14 +48,16 @@ class BoundPlan:
 
     def arrays(self, arrays: Sequence[Array]) -> list[Array]:
         """The same, scalars as arrays."""
-        self._check()
+        if self._has_variables:
+            self._check()
         try:
             results = self.executable.call(*arrays)
         except KernelFault as fault:
             raise run_errors.of_fault(self._graph, fault) from None
         except MemoryError as error:
             raise run_errors.out_of_memory(self._graph, self.plan, error) from None
-        self._store.mark_written(self.plan)
+        if self._has_variables:
+            self._store.mark_written(self.plan)
         return results
 
     def run_traced(self, arrays: Sequence[Array]) -> tuple[Results, list[TracePart]]:
@@ -73,6 +77,10 @@ class BoundPlan:
         self._store.mark_written(self.plan)
         return results, PlanTimes(self.plan, times)
 
+    def reshaped(self) -> frozenset[str]:
+        """Variables that it reads, and that have other shapes now: it cannot run."""
+        return self._store.reshaped(self.plan) if self._has_variables else frozenset()
+
     def parts(self) -> list[Plan | Operation]:
         """What a run does, in order, as far as it is known: plans, and ops of the host."""
         return [self.plan]
@@ -80,6 +88,8 @@ class BoundPlan:
     def fast_run(self, fetches: Fetches) -> FastRun:
         """A function of the fed values that gives what the user gets, or DECLINED. After a run with this plan only."""
         executable, specs = self.executable, self.plan.fetches
+        if self._reshapes:  # a variable takes its new value in Python
+            return decline
         if fetches.flat is not None and all(spec.source == "kernel" for spec in specs):
             if fetches.is_single and not specs:
                 return self._without_results(executable.entry)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from flowc.codegen.cpu.target import host_target, package_version
-from flowc.codegen.feed_spec import FeedSpec, NeedsFeedValues
+from flowc.codegen.feed_spec import FeedSpec, NeedsFeedValues, VariableShapes
 from flowc.codegen.plan import Plan
 from flowc.codegen.prune import needed_ops
 from flowc.framework.debug import debug_level, say
@@ -49,12 +49,13 @@ def plan_for(
     targets: Sequence[Operation],
     feeds: Sequence[FeedSpec],
     segment: Segment | None = None,
+    variables: VariableShapes | None = None,
 ) -> Plan:
     """`compile_plan` of the same arguments, from the disk if it is there; what had to be compiled is stored.
 
     Raises what `compile_plan` raises.
     """
-    key = _key_or_none(fetches, targets, feeds, segment)
+    key = _key_or_none(fetches, targets, feeds, segment, variables or {})
     found = None if key is None or debug_level() >= _PRINTS_PASSES else lookup(key, feeds)
     if found is not None:
         if debug_level() >= 1:
@@ -63,7 +64,7 @@ def plan_for(
     from flowc.codegen.pipeline import compile_plan
 
     try:
-        plan = compile_plan(fetches, targets, feeds, segment)
+        plan = compile_plan(fetches, targets, feeds, segment, variables)
     except NeedsFeedValues as request:
         if key is not None:
             numbers = [i for i, feed in enumerate(feeds) if feed.tensor in request.tensors]
@@ -104,12 +105,17 @@ class _Opaque(Exception):
 
 
 def _key_or_none(
-    fetches: Sequence[Tensor], targets: Sequence[Operation], feeds: Sequence[FeedSpec], segment: Segment | None
+    fetches: Sequence[Tensor],
+    targets: Sequence[Operation],
+    feeds: Sequence[FeedSpec],
+    segment: Segment | None,
+    variables: VariableShapes,
 ) -> str | None:
     try:
         if segment is not None:
-            return plan_key(segment.order, (), (), feeds, segment)
-        return plan_key(needed_ops(fetches, targets, {feed.tensor for feed in feeds}), fetches, targets, feeds)
+            return plan_key(segment.operations, (), (), feeds, segment, variables)
+        ops = needed_ops(fetches, targets, {feed.tensor for feed in feeds})
+        return plan_key(ops, fetches, targets, feeds, variables=variables)
     except _Opaque:
         return None
 
@@ -120,6 +126,7 @@ def plan_key(
     targets: Sequence[Operation],
     feeds: Sequence[FeedSpec],
     segment: Segment | None = None,
+    variables: VariableShapes | None = None,
 ) -> str:
     """The key of the plan of the pruned operations `ops`, or of a `segment` of them: the same in every process.
 
@@ -137,6 +144,7 @@ def plan_key(
         [numbers[op] for op in targets],
         [(f.tensor.name, f.tensor._dtype._enum, f.shape, None if f.value is None else _array(f.value)) for f in feeds],
         () if segment is None else segment.describe(numbers),
+        sorted((variables or {}).items()),
     ]
     try:
         data = marshal.dumps(description, _MARSHAL_BY_VALUE)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
-from flowc.codegen.feed_spec import FeedSpec, NeedsFeedValues, NeedsSegments
+from flowc.codegen.feed_spec import FeedSpec, NeedsFeedValues, NeedsSegments, NeedsVariableShapes
 from flowc.codegen.plan import Plan
 from flowc.framework.config import ConfigProto
 from flowc.framework.debug import debug_level, say
@@ -63,7 +63,10 @@ class SessionPlans:
 
     def find(self, signature: Signature, arrays: Sequence[Array]) -> AnyRun:
         """What runs `signature` with arrays like these; made if there is none. Raises the public errors."""
-        found = signature.plans.get(signature.form(arrays))
+        found = signature.plans.get(signature.form(arrays, self._store))
+        if found is not None and (changed := found.reshaped()):
+            signature.variables |= changed
+            found = signature.plans.get(signature.form(arrays, self._store))
         if found is not None:
             if self._debug >= 1:
                 say(f"plan hit: {_describe(signature)}")
@@ -72,7 +75,7 @@ class SessionPlans:
             return self._make(signature, arrays)
 
     def _make(self, signature: Signature, arrays: Sequence[Array]) -> AnyRun:
-        found = signature.plans.get(form := signature.form(arrays))
+        found = signature.plans.get(form := signature.form(arrays, self._store))
         if found is not None:  # another thread was first
             return found
         run = signature.segmented
@@ -84,7 +87,7 @@ class SessionPlans:
                 run = signature.segmented = self._segmented(signature)
         if len(signature.plans) >= _MOST_PLANS:
             del signature.plans[next(iter(signature.plans))]
-        signature.plans[signature.form(arrays)] = run
+        signature.plans[signature.form(arrays, self._store)] = run
         return run
 
     def _native(self, signature: Signature, form: Form, arrays: Sequence[Array]) -> BoundPlan:
@@ -94,26 +97,32 @@ class SessionPlans:
                 FeedSpec(tensor, shape, signature.value(form, index))
                 for index, (tensor, shape) in enumerate(zip(signature.feeds, form.shapes, strict=True))
             ]
+            make = partial(plan_for, signature.fetches, signature.targets, feeds, variables=dict(form.variables))
             try:
-                return self._bound(signature, form, partial(plan_for, signature.fetches, signature.targets, feeds))
+                return self._bound(signature, form, make)
             except NeedsFeedValues as request:
                 asked = {signature.feeds.index(tensor) for tensor in request.tensors}
                 if asked <= signature.needs_value:
                     raise
                 signature.needs_value |= asked
-                form = signature.form(arrays)
+            except NeedsVariableShapes as request:
+                signature.variables |= request.names
+            form = signature.form(arrays, self._store)
 
     def _segmented(self, signature: Signature) -> AnyRun:
         from flowc.runtime.segmented_run import Maker, SegmentedRun
 
         def bind(part: Signature, form: Form, feeds: Sequence[FeedSpec], segment: Segment) -> BoundPlan:
-            return self._bound(part, form, partial(plan_for, (), (), feeds, segment))
+            return self._bound(part, form, partial(plan_for, (), (), feeds, segment, dict(form.variables)))
 
         return SegmentedRun(signature, Maker(self._store, self._resources, self._lock, bind))
 
     def _bound(self, signature: Signature, form: Form, make: Callable[[], Plan]) -> BoundPlan:
         start = time.perf_counter()
         plan = make()
+        changed = self._store.reshaped(plan)
+        if changed:
+            raise NeedsVariableShapes(sorted(changed))
         reason = self._watch.note(signature, form, len(self._graph._by_name))
         addresses = compile_kernels(plan.kernels, needed_soon=FUNCTIONS.values())
         bound = BoundPlan(plan, addresses, self._store, self._graph)

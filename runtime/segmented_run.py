@@ -6,29 +6,35 @@ form a tree: from each, one way on for each form that its values had.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any, Final
 
+import numpy as np
 import numpy.typing as npt
 
-from flowc.codegen.feed_spec import FeedSpec, NeedsComputedValue, NeedsFeedValues
+from flowc.codegen.feed_spec import FeedSpec, NeedsComputedValue, NeedsFeedValues, NeedsStepping, NeedsVariableShapes
 from flowc.codegen.host.registry import Resources
 from flowc.codegen.lower.registry import size_rule
 from flowc.codegen.plan import Plan
 from flowc.codegen.prune import needed_ops
 from flowc.codegen.segments import Crossing, Progress, Segment, Step, is_two_fetches, segment_of
+from flowc.framework.arranging import arrange
+from flowc.framework.dtypes import string
 from flowc.framework.errors import OpError
 from flowc.framework.graph import Operation, Tensor
-from flowc.runtime.bound_plan import BoundPlan, FastRun, decline
+from flowc.framework.regions import Step as Unit
+from flowc.runtime.bound_plan import DECLINED, BoundPlan, FastRun, decline
 from flowc.runtime.fetches import Fetches, as_result
-from flowc.runtime.host_steps import HostStep, Source, Values, source_of
+from flowc.runtime.host_steps import HostStep, Source, Values, fits, source_of
+from flowc.runtime.region_steps import RegionStep, RunArrays, is_of_variable
 from flowc.runtime.signature import Form, Signature
 from flowc.runtime.trace import TracePart
 from flowc.runtime.variables_store import VariableStore
 
 Array = npt.NDArray[Any]
+AnyStep = HostStep | RegionStep
 Sizes = Mapping[Operation, tuple[tuple[int, ...], ...]]
 
 _MOST_FORMS: Final = 128
@@ -51,10 +57,13 @@ class Maker:
 class SegmentedRun:
     """All runs of one signature, of which the host does a part. Threads may run it at once."""
 
-    def __init__(self, signature: Signature, maker: Maker) -> None:
-        ops = needed_ops(signature.fetches, signature.targets, set(signature.feeds))
-        given = frozenset(op for op in ops if op._type == "Placeholder" and op._outputs[0] in signature.feeds)
-        progress = Progress(tuple(ops), signature.fetches, frozenset(signature.feeds), given)
+    def __init__(self, signature: Signature, maker: Maker, ops: Sequence[Operation] | None = None) -> None:
+        """`ops`: what runs, if it is not all that the signature's fetches and targets need."""
+        fed = frozenset(signature.feeds)
+        if ops is None:
+            ops = needed_ops(signature.fetches, signature.targets, fed)
+        given = frozenset(op for op in ops if op._type == "Placeholder" and op._outputs[0] in fed)
+        progress = Progress(tuple(arrange(ops, fed)), signature.fetches, fed, given)
         self._feeds = signature.feeds
         self._first = _Junction(progress, maker, frozenset(signature.feeds))
         self._results: list[Source] = [source_of(t, None, maker.store, ()) for t in signature.fetches]
@@ -68,18 +77,45 @@ class SegmentedRun:
         parts: list[TracePart] = []
         return self._run(arrays, parts), parts
 
+    def arrays(self, arrays: Sequence[Array]) -> list[Array]:
+        """The fetched values as arrays, which may be some of those that are fed."""
+        return self._computed(arrays, None)
+
     def _run(self, arrays: Sequence[Array], trace: list[TracePart] | None) -> list[Any]:
+        results = self._computed(arrays, trace)
+        fed = {id(array) for array in arrays}
+        return [as_result(r.copy() if r is not None and id(r) in fed else r) for r in results]
+
+    def _computed(self, arrays: Sequence[Array], trace: list[TracePart] | None) -> list[Any]:
         values: Values = dict(zip(self._feeds, arrays, strict=True))
         junction: _Junction | None = self._first
         while junction is not None:
             junction = junction.pass_on(values, trace)
-        results = [source(values) for source in self._results]
-        fed = {id(array) for array in arrays}
-        return [as_result(r.copy() if r is not None and id(r) in fed else r) for r in results]
+        return [source(values) for source in self._results]
 
     def fast_run(self, fetches: Fetches) -> FastRun:
-        """There is no faster way."""
-        return decline
+        """A function of the fed values that gives what the user gets; DECLINED unless they are exact arrays."""
+        if any(tensor._dtype._base is string for tensor in self._feeds):
+            return decline
+        expected = [(np.dtype(t._dtype.as_numpy_dtype), t._shape.tuple) for t in self._feeds]
+        build, run_of = fetches.build, self._run
+
+        def run(values: Iterable[Any]) -> Any:
+            arrays = list(values)
+            if len(arrays) != len(expected):
+                return DECLINED
+            for array, (dtype, shape) in zip(arrays, expected, strict=True):
+                if type(array) is not np.ndarray or array.dtype is not dtype or not fits(array.shape, shape):
+                    return DECLINED
+                if not (array.flags.c_contiguous and array.flags.aligned):
+                    return DECLINED
+            return build(run_of(arrays, None))
+
+        return run
+
+    def reshaped(self) -> frozenset[str]:
+        """None: its parts see to it."""
+        return frozenset()
 
     def parts(self) -> list[Plan | Operation]:
         """What a run does, in order, as far as runs have shown it: plans, and ops of the host."""
@@ -103,6 +139,9 @@ class _Junction:
     def pass_on(self, values: Values, trace: list[TracePart] | None) -> _Junction | None:
         """Does the next part of a run; where it goes on, or None if it is over."""
         way = self._ways.get(self._form(values))
+        if way is not None and (changed := way.reshaped()):
+            self._signature.variables |= changed
+            way = self._ways.get(self._form(values))
         if way is None:
             with self._maker.lock:
                 way = self._ways.get(self._form(values)) or self._make(values)
@@ -112,20 +151,20 @@ class _Junction:
     def describe(self, found: list[Plan | Operation]) -> _Junction | None:
         """Adds what the last way did, or will do."""
         if not self._ways:
-            found.extend(self._step.host_ops)
+            found.extend(u if isinstance(u, Operation) else u.ops[-1] for u in self._step.host_ops)
             return None
         way = next(reversed(self._ways.values()))
         found.extend(way.parts())
         return way.next
 
     def _form(self, values: Values) -> Form:
-        if not self._keys and not self._step.sized:
+        if not self._keys and not self._step.sized and not self._signature.variables:
             return _NO_FORM
-        form = self._signature.form([values[key] for key in self._keys])
+        form = self._signature.form([values[key] for key in self._keys], self._maker.store)
         if not self._step.sized:
             return form
         sizes = tuple(shape for shapes in self._sizes(values).values() for shape in shapes)
-        return Form(form.shapes + sizes, form.values)
+        return Form(form.shapes + sizes, form.values, form.variables)
 
     def _sizes(self, values: Values) -> Sizes:
         return {op: _output_shapes(op, values) for op in self._step.sized}
@@ -141,13 +180,21 @@ class _Junction:
                 if asked <= self._signature.needs_value:
                     raise
                 self._signature.needs_value |= asked
+            except NeedsVariableShapes as request:
+                self._signature.variables |= request.names
+            except NeedsStepping as request:
+                unit = self._progress.unit_of(request.op)
+                if isinstance(unit, Operation) or self._progress.on_host(unit):
+                    raise
+                self._progress = replace(self._progress, stepped=self._progress.stepped | {unit})
+                step = self._narrowed()
             except NeedsComputedValue as request:
                 demands = {**self._progress.demands, request.op: frozenset(request.tensors)}
                 demands[request.op] |= self._progress.demands.get(request.op, frozenset())
                 self._progress = replace(self._progress, demands=demands)
                 step = self._narrowed()
         seen = self._seen | set(step.outputs)
-        hosts = [HostStep(op, self._maker.store, self._maker.resources, seen) for op in step.host_ops]
+        hosts = [self._host_step(op, seen) for op in step.host_ops]
         after = self._progress.after(step)
         following = None if after.is_over() else _Junction(after, self._maker, seen)
         way = _Way(step, bound, hosts, following)
@@ -155,6 +202,17 @@ class _Junction:
             del self._ways[next(iter(self._ways))]
         self._ways[self._form(values)] = way
         return way
+
+    def _host_step(self, unit: Unit, seen: frozenset[Crossing]) -> AnyStep:
+        store, resources = self._maker.store, self._maker.resources
+        if isinstance(unit, Operation):
+            return HostStep(unit, store, resources, seen)
+
+        def run_of(fetches: Sequence[Tensor], feeds: Sequence[Tensor], ops: Sequence[Operation]) -> RunArrays:
+            return SegmentedRun(Signature(tuple(fetches), (), tuple(feeds)), self._maker, ops).arrays
+
+        sources = {t: source_of(t, unit.ops[0], store, seen) for t in unit._inputs if not is_of_variable(t)}
+        return RegionStep(unit, sources, run_of, frozenset(self._progress.fetches))
 
     def _narrowed(self) -> Step:
         """The step without what has to wait for a value. What earlier ways are keyed by stays the same."""
@@ -177,7 +235,7 @@ class _Junction:
 class _Way:
     """One way on from a junction: a plan, if there is native work, then ops of the host."""
 
-    def __init__(self, step: Step, bound: BoundPlan | None, hosts: list[HostStep], following: _Junction | None) -> None:
+    def __init__(self, step: Step, bound: BoundPlan | None, hosts: list[AnyStep], following: _Junction | None) -> None:
         self.bound, self.hosts, self.next = bound, hosts, following
         self._inputs: tuple[Crossing, ...] = (*step.feeds, *step.states)
         self._outputs = [(crossing, is_two_fetches(crossing)) for crossing in step.outputs]
@@ -196,6 +254,10 @@ class _Way:
                 step.run(values)
             else:
                 trace.append(step.run_timed(values))
+
+    def reshaped(self) -> frozenset[str]:
+        """Variables that its plan reads, and that have other shapes now."""
+        return frozenset() if self.bound is None else self.bound.reshaped()
 
     def _store(self, values: Values, results: Sequence[Array]) -> None:
         arrived = iter(results)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from flowc.codegen.plan import Plan, VariableSpec
+from flowc.codegen.plan import RESHAPED, Plan, VariableSpec
 from flowc.framework.dtypes import as_dtype
 from flowc.runtime.buffers import Words, address_of, aligned_bytes, aligned_words
 from flowc.runtime.session_lock import SessionLock
@@ -34,6 +34,8 @@ class VariableStore:
         self._strings: dict[str, Array] = {}
         self._state: dict[str, int] = {}
         self._pages: list[Words] = []
+        self._tables: list[Words] = []
+        self._words = 0
 
     # -- for executables, with the lock held ---------------------------------------------------------------------------
 
@@ -50,16 +52,25 @@ class VariableStore:
         return address_of(array)
 
     def state_address(self, key: str) -> int:
-        """Address of the int64 word `key`, the same for all plans of the session."""
+        """Address of the int64 word `key` (the first, if it is several), the same for all plans of the session."""
         address = self._state.get(key)
         if address is None:
-            index = len(self._state) % _PAGE
-            if index == 0:
-                self._pages.append(aligned_words(_PAGE))
-            if key.endswith(_KEY_SUFFIX):
-                self._pages[-1][index] = int.from_bytes(os.urandom(8), "little", signed=True)
-            address = self._state[key] = address_of(self._pages[-1]) + 8 * index
+            _, _, count = key.partition(":")
+            address = self._state[key] = self._new_word(key) if not count else self._new_words(int(count))
         return address
+
+    def _new_word(self, key: str) -> int:
+        index = self._words % _PAGE
+        if index == 0:
+            self._pages.append(aligned_words(_PAGE))
+        if key.endswith(_KEY_SUFFIX):
+            self._pages[-1][index] = int.from_bytes(os.urandom(8), "little", signed=True)
+        self._words += 1
+        return address_of(self._pages[-1]) + 8 * index
+
+    def _new_words(self, count: int) -> int:
+        self._tables.append(aligned_words(count))
+        return address_of(self._tables[-1])
 
     # -- for sessions --------------------------------------------------------------------------------------------------
 
@@ -67,6 +78,17 @@ class VariableStore:
         """The names of those that a plan reads and that have no value yet."""
         known = self._initialized
         return [variable.name for variable in variables if variable.reads and variable.name not in known]
+
+    def shape_of(self, name: str) -> tuple[int, ...] | None:
+        """The shape that a variable has now; None if it has no value."""
+        return self._arrays[name].shape if name in self._initialized else None
+
+    def reshaped(self, plan: Plan) -> frozenset[str]:
+        """Variables that the plan reads, which have another shape now than it is for."""
+        arrays = self._arrays
+        return frozenset(
+            v.name for v in plan.variables if v.reads and v.name in arrays and arrays[v.name].shape != v.shape
+        )
 
     def prepare(self, plan: Plan) -> None:
         """New memory for variables that the plan overwrites with another shape. ValueError if it reads them."""
@@ -84,13 +106,28 @@ class VariableStore:
 
     def mark_written(self, plan: Plan) -> None:
         """To be called after a run: what the plan writes now has a value."""
-        self._initialized.update(variable.name for variable in plan.variables if variable.writes)
+        for variable in plan.variables:
+            if variable.writes:
+                self._written(variable.name)
+
+    def _written(self, name: str) -> None:
+        if name.endswith(RESHAPED):
+            with self.lock.held():
+                self.lock.advance()
+                array = self._arrays.pop(name)
+                name = name.removesuffix(RESHAPED)
+                self._arrays[name] = array
+        self._initialized.add(name)
 
     # -- for whoever saves and restores --------------------------------------------------------------------------------
 
     def initialized_names(self) -> list[str]:
         """The names of the variables that have a value."""
         return sorted(self._initialized)
+
+    def is_initialized(self, name: str) -> bool:
+        """Whether a variable has a value."""
+        return name in self._initialized or name in self._strings
 
     def get(self, name: str) -> Array:
         """A copy of a variable's value; KeyError if it has none."""

@@ -4,6 +4,51 @@ Importing this package registers all of them, and the kernel templates that they
 """
 
 from flowc.codegen import kernels
-from flowc.codegen.lower import arrays, elementwise, matmul, nn, random, reductions, state, training
+from flowc.codegen.lower import (
+    arrays,
+    control_flow,
+    conv,
+    depthwise,
+    elementwise,
+    image_resize,
+    images,
+    matmul,
+    nn,
+    normalization,
+    pooling,
+    random,
+    reductions,
+    sampling,
+    segments,
+    selections,
+    softmax_algebra,
+    sparse,
+    state,
+    top_k,
+    training,
+)
 
-__all__ = ["arrays", "elementwise", "kernels", "matmul", "nn", "random", "reductions", "state", "training"]
+__all__ = [
+    "arrays",
+    "control_flow",
+    "conv",
+    "depthwise",
+    "elementwise",
+    "image_resize",
+    "images",
+    "kernels",
+    "matmul",
+    "nn",
+    "normalization",
+    "pooling",
+    "random",
+    "reductions",
+    "sampling",
+    "segments",
+    "selections",
+    "softmax_algebra",
+    "sparse",
+    "state",
+    "top_k",
+    "training",
+]

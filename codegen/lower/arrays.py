@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import accumulate
+from math import prod
 
 import numpy as np
 
-from flowc.codegen.ir import Node, Shape
+from flowc.codegen.ir import Node, Shape, access
 from flowc.codegen.lower.common import dense, full, refuse_strings, stored
 from flowc.codegen.lower.registry import LoweredOp, lowering
 from flowc.codegen.lower.state import scattered
@@ -110,6 +111,23 @@ def tile(p: Program, op: LoweredOp, x: Node, multiples: Node) -> Node:
     return p.reshape(p.broadcast(p.reshape(x, interleaved), repeated), op.shapes[0])
 
 
+@lowering("Diag")
+def diag(p: Program, op: LoweredOp, x: Node) -> Node:
+    """In a matrix: the elements as a column, where row and column are the same."""
+    square = (x.size, x.size)
+    same = p.map("eq", p.iota(square, 0), p.iota(square, 1))
+    column = p.reshape(x, (x.size, 1))
+    return p.reshape(p.map("select", same, column, p.scalar(0, x.dtype)), op.shapes[0])
+
+
+@lowering("DiagPart")
+def diag_part(p: Program, op: LoweredOp, x: Node) -> Node:
+    """Every size + 1st element of a matrix."""
+    size = prod(op.shapes[0])
+    _, offset, (down, across) = access(p.reshape(x, (size, size)))
+    return p.reshape(p.view(p.reshape(x, (size, size)), (size,), offset, (down + across,)), op.shapes[0])
+
+
 # -- copies ------------------------------------------------------------------------------------------------------------
 
 
@@ -153,13 +171,10 @@ def gather(p: Program, op: LoweredOp, table: Node, indices: Node) -> Node:
 @lowering("UnsortedSegmentSum")
 def unsorted_segment_sum(p: Program, op: LoweredOp, data: Node, ids: Node, count: Node) -> Node:
     """Rows of `data` added to the rows of zeros that their ids name."""
-    return scattered(p, "scatter_add", full(p, op.shapes[0], 0, data.dtype), ids, data)
+    return scattered(p, "scatter_add", full(p, op.shapes[0], 0, data.dtype), ids, data, "segment_ids")
 
 
 @lowering("InvertPermutation")
 def invert_permutation(p: Program, op: LoweredOp, x: Node) -> Node:
     """0 … n-1, each put where `x` says."""
-    if op.values[0] is not None:
-        return p.const(np.argsort(op.values[0]).astype(x.dtype.as_numpy_dtype))
-    numbers = p.cast(p.iota(x.shape, 0), x.dtype)
-    return scattered(p, "scatter_update", full(p, x.shape, 0, x.dtype), x, numbers)
+    return p.call("invert_permutation", [dense(p, x)], x.shape, x.dtype)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from flowc.codegen.ir import Node, access, is_dense
+from flowc.codegen.kernels.source import out_of_range
 from flowc.codegen.lower.registry import LoweredOp
 from flowc.codegen.program import Program
 from flowc.framework.dtypes import DType, float16, float32, string
@@ -54,9 +55,9 @@ def token(p: Program, check: str, x: Node, message: str, error: str = "InvalidAr
     return p.call(check, [dense(p, x)], (), x.dtype, error=error, message=message, **params)
 
 
-def index_token(p: Program, indices: Node, bound: int) -> Node:
-    """The token that says that all `indices` are in [0, bound)."""
-    return token(p, "check_range", indices, "indices[{0}] = {1} is not in [0, {2})", bound=bound)
+def index_token(p: Program, indices: Node, bound: int, name: str = "indices") -> Node:
+    """The token that says that all `indices`, called `name`, are in [0, bound)."""
+    return token(p, "check_range", indices, out_of_range(name, indices.shape), bound=bound)
 
 
 def axes_of(op: LoweredOp, index: int, rank: int) -> tuple[int, ...]:

@@ -6,10 +6,10 @@ from functools import reduce
 from typing import Final
 
 from flowc.codegen.ir import Node
-from flowc.codegen.lower.common import checked, full, invalid, refuse_strings
+from flowc.codegen.lower.common import checked, dense, full, invalid, refuse_strings
 from flowc.codegen.lower.registry import LoweredOp, lowering
 from flowc.codegen.program import Program
-from flowc.framework.dtypes import DType, bool_, complex64, float32, float64
+from flowc.framework.dtypes import DType, bfloat16, bool_, complex64, float32, float64
 
 UNARY: Final = {
     "Abs": "abs",
@@ -21,11 +21,9 @@ UNARY: Final = {
     "Exp": "exp",
     "Floor": "floor",
     "Imag": "imag",
-    "Inv": "reciprocal",
     "IsFinite": "isfinite",
     "IsInf": "isinf",
     "IsNan": "isnan",
-    "Log": "log",
     "LogicalNot": "not",
     "Neg": "neg",
     "Real": "real",
@@ -49,7 +47,6 @@ BINARY: Final = {
     "LogicalOr": "or",
     "Maximum": "maximum",
     "Minimum": "minimum",
-    "Mul": "mul",
     "NotEqual": "ne",
     "Sub": "sub",
 }
@@ -78,6 +75,13 @@ def division(p: Program, op: LoweredOp, x: Node, y: Node) -> Node:
     return p.map(DIVISION[op.type], x, y)
 
 
+@lowering("Inv")
+def inverse(p: Program, op: LoweredOp, x: Node) -> Node:
+    if not op.dtypes[0].is_integer:
+        return p.map("reciprocal", x)
+    return p.map("div", p.scalar(1, x.dtype), checked(p, "check_nonzero", x, "Integer division by zero"))
+
+
 @lowering("Pow")
 def power(p: Program, op: LoweredOp, x: Node, y: Node) -> Node:
     """Of complex numbers exp(y · log x), and by definition where x is 0."""
@@ -97,7 +101,11 @@ def _part(z: Node) -> DType:
 
 @lowering("Cast")
 def cast(p: Program, op: LoweredOp, x: Node) -> Node:
-    """As C converts; a complex number is true unless both parts are 0."""
+    """As C converts; a complex number is true unless both parts are 0. A bfloat16 goes by way of float32."""
+    if x.dtype is bfloat16:
+        return p.cast(p.call("widen_bfloat16", [dense(p, x)], x.shape, float32), op.dtypes[0])
+    if op.dtypes[0] is bfloat16:
+        return p.call("truncate_bfloat16", [dense(p, p.cast(x, float32))], x.shape, bfloat16)
     if x.dtype.is_complex and op.dtypes[0] is bool_:
         return p.map("ne", x, p.scalar(0, x.dtype))
     return p.cast(x, op.dtypes[0])

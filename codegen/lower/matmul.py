@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from math import prod
+from typing import Final
 
 from flowc.codegen.ir import Node, access
 from flowc.codegen.kernels.matmul import matrix_layout
+from flowc.codegen.kernels.products import copied_shape, has_few_rows
 from flowc.codegen.lower.common import full, refuse_strings, stored
 from flowc.codegen.lower.registry import LoweredOp, lowering
 from flowc.codegen.program import Program
+from flowc.codegen.templates import params_of
 from flowc.framework.dtypes import float16, float32
 
+LEAST_PRODUCTS: Final = 1 << 19  # multiplications for which copies of the factors pay
+LEAST_ROWS: Final = 8
+LEAST_COLUMNS: Final = 32
+LEAST_RESULTS: Final = 3200
+LARGE: Final = 512  # from here on a BLAS comes as near to what a processor can do
 
-@lowering("MatMul")
+
+@lowering("MatMul", "SparseMatMul")
 def matmul(p: Program, op: LoweredOp, a: Node, b: Node) -> Node:
     if op.attrs.get("transpose_a"):
         a = p.transpose(a, (1, 0))
@@ -37,18 +46,52 @@ def _stack(p: Program, x: Node, adjoint: bool) -> Node:
     return p.transpose(p.map("conj", x) if x.dtype.is_complex else x, (0, 2, 1))
 
 
-def product(p: Program, a: Node, b: Node) -> Node:
-    """a [m, k] times b [k, n], or stacks of them."""
+def product(p: Program, a: Node, b: Node, why: str = "") -> Node:
+    """a [m, k] times b [k, n], or stacks of them. `why`: why it is a product, for `explain`."""
     shape = (*a.shape[:-1], b.shape[-1])
     if a.shape[-1] == 0 or 0 in shape:
         return full(p, shape, 0, a.dtype)
     if a.dtype is float16:
-        return p.cast(product(p, p.cast(a, float32), p.cast(b, float32)), float16)
+        return p.cast(product(p, p.cast(a, float32), p.cast(b, float32), why), float16)
     if a.dtype.is_integer:
         row_major_b = stored(p, b) if access(b)[2][-1] == 1 or b.shape[-1] == 1 else p.map("copy", b)
         return p.call("matmul_integer", [stored(p, a), row_major_b], shape, a.dtype)
     refuse_strings(a.dtype, "MatMul")
-    return p.call("gemm", [_readable(p, a), _readable(p, b)], shape, a.dtype)
+    a, b = _readable(p, a), _readable(p, b)
+    by_blas = _why_blas(a, b)
+    if by_blas:
+        return p.call("gemm", [a, b], shape, a.dtype, why=f"{why}; BLAS: {by_blas}" if why else f"BLAS: {by_blas}")
+    if has_few_rows(a.shape[-2]):
+        a = p.call("matmul_left", [a], copied_shape(a, b), a.dtype, columns=b.shape[-1])
+    else:
+        b = p.call("matmul_right", [b], copied_shape(a, b), b.dtype, rows=a.shape[-2])
+    return p.call("matmul", [a, b], shape, a.dtype, **({"why": why} if why else {}))
+
+
+def _why_blas(a: Node, b: Node) -> str:
+    """Why a product is left to the BLAS; empty where kernels of flowc's own are faster. By what was measured."""
+    m, k, n = a.shape[-2], a.shape[-1], b.shape[-1]
+    if a.dtype.is_complex:
+        return "complex numbers"
+    if m * n * k < LEAST_PRODUCTS:
+        return f"fewer than {LEAST_PRODUCTS:,} products"
+    if m < LEAST_ROWS or n < LEAST_COLUMNS or m * n < LEAST_RESULTS:
+        return "a result of few rows or columns"
+    if min(m, n, k) > LARGE:
+        return f"more than {LARGE} rows, columns and terms"
+    return ""
+
+
+def added_product(p: Program, base: Node, product: Node, alpha: float) -> Node:
+    """`base` + alpha · `product`, a product of matrices, in the memory of `base`."""
+    a, b = product.args
+    if product.attr[0] == "gemm":
+        why = params_of(product)["why"]
+        return p.call("gemm_add", [base, a, b], product.shape, product.dtype, alpha=alpha, why=why)
+    if has_few_rows(product.shape[0]):
+        a = p.call(a.attr[0], a.args, a.shape, a.dtype, **params_of(a), alpha=alpha)
+        return p.call("matmul_add", [base, a, b], product.shape, product.dtype)
+    return p.call("matmul_add", [base, a, b], product.shape, product.dtype, alpha=alpha)
 
 
 def _readable(p: Program, x: Node) -> Node:

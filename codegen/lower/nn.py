@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 
 from flowc.codegen.ir import Node
 from flowc.codegen.lower.common import in_float32, token
+from flowc.codegen.lower.pooling import spread_later
 from flowc.codegen.lower.registry import LoweredOp, lowering
 from flowc.codegen.program import Program
 from flowc.framework.dtypes import float16, float32
@@ -30,6 +31,9 @@ def relu(p: Program, op: LoweredOp, x: Node) -> Node:
 
 @lowering("ReluGrad")
 def relu_grad(p: Program, op: LoweredOp, grad: Node, features: Node) -> Node:
+    later = spread_later(p, grad, features)
+    if later is not None:
+        return later
     zero = p.scalar(0, grad.dtype)
     return p.map("select", p.map("gt", features, zero), grad, zero)
 

@@ -7,6 +7,7 @@ from typing import Final
 
 from flowc.codegen.ir import Node
 from flowc.codegen.lower.common import axes_of, in_float32, invalid
+from flowc.codegen.lower.pooling import sum_before_spread
 from flowc.codegen.lower.registry import LoweredOp, lowering
 from flowc.codegen.program import Program
 from flowc.framework.dtypes import int64
@@ -21,6 +22,8 @@ def reduction(p: Program, op: LoweredOp, x: Node, indices: Node) -> Node:
     keep_dims = bool(op.attrs.get("keep_dims", False))
     if op.type not in ("Sum", "Prod"):
         return p.reduce(KINDS[op.type], x, axes, keep_dims)
+    if op.type == "Sum" and not keep_dims:
+        x = sum_before_spread(x, axes)
     return in_float32(p, lambda wide: p.reduce(KINDS[op.type], wide, axes, keep_dims), x)
 
 

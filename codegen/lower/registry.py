@@ -59,6 +59,7 @@ Lowering = Callable[..., Node | Sequence[Node]]
 Update = Callable[..., Mapping[int, Node]]
 Bounded = Callable[..., Sequence[tuple[Node, Node | None]]]
 Sizes = Callable[[Mapping[str, Any], Sequence[Shape], Mapping[int, Array]], Sequence[Shape]]
+SizedInputs = tuple[int, ...] | Callable[[Mapping[str, Any]], tuple[int, ...]]
 
 
 @dataclass(frozen=True)
@@ -68,11 +69,12 @@ class SizeRule:
     inputs: tuple[int, ...]
     function: Sizes
 
+
 _lowerings: dict[str, Lowering] = {}
 _updates: dict[str, Update] = {}
 _variable_counts: dict[str, int] = {}
 _bounded: dict[str, Bounded] = {}
-_sizes: dict[str, SizeRule] = {}
+_sizes: dict[str, tuple[SizedInputs, Sizes]] = {}
 
 
 def lowering(*op_types: str) -> Callable[[Lowering], Lowering]:
@@ -109,14 +111,15 @@ def bounded(*op_types: str) -> Callable[[Bounded], Bounded]:
     return register
 
 
-def sized(*op_types: str, inputs: tuple[int, ...]) -> Callable[[Sizes], Sizes]:
+def sized(*op_types: str, inputs: SizedInputs) -> Callable[[Sizes], Sizes]:
     """Decorator: the function (attrs, input shapes, {input: value}) gives these ops' output shapes.
 
-    `inputs` are those whose values it gets. An op of these types has a `lowering`, too.
+    `inputs` are those whose values it gets, or a function of the attributes that tells them. An op of these types has a
+    `lowering`, too.
     """
 
     def register(function: Sizes) -> Sizes:
-        _sizes.update(dict.fromkeys(op_types, SizeRule(inputs, function)))
+        _sizes.update(dict.fromkeys(op_types, (inputs, function)))
         return function
 
     return register
@@ -143,9 +146,13 @@ def bounded_of(op_type: str) -> Bounded | None:
     return _bounded.get(op_type)
 
 
-def size_rule(op_type: str) -> SizeRule | None:
-    """How the op type's output shapes follow from input values, or None if they do not."""
-    return _sizes.get(op_type)
+def size_rule(op_type: str, attrs: Mapping[str, Any]) -> SizeRule | None:
+    """How the output shapes of an op with these attributes follow from input values, or None if they do not."""
+    found = _sizes.get(op_type)
+    if found is None:
+        return None
+    inputs, function = found
+    return SizeRule(inputs(attrs) if callable(inputs) else inputs, function)
 
 
 def changed_inputs(op_type: str) -> int:

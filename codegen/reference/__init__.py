@@ -1,6 +1,23 @@
 """The reference executor: plain NumPy, one function an op type; what every op means. It never runs a user's graph."""
 
-from flowc.codegen.reference import arrays, elementwise, linear, nn, random, reductions, state
+from flowc.codegen.reference import (
+    arrays,
+    control_flow,
+    conv,
+    elementwise,
+    images,
+    linear,
+    nn,
+    normalization,
+    pooling,
+    random,
+    reductions,
+    sampling,
+    segments,
+    selections,
+    sparse,
+    state,
+)
 from flowc.codegen.reference.interpreter import run_reference
 from flowc.codegen.reference.registry import (
     ReferenceOp,
@@ -16,18 +33,27 @@ from flowc.codegen.reference.registry import (
 __all__ = [
     "ReferenceOp",
     "arrays",
+    "control_flow",
+    "conv",
     "elementwise",
     "evaluate",
     "has_reference",
+    "images",
     "is_random",
     "linear",
     "nn",
+    "normalization",
+    "pooling",
     "random",
     "reductions",
     "reference",
     "reference_types",
     "reference_update",
     "run_reference",
+    "sampling",
+    "segments",
+    "selections",
+    "sparse",
     "state",
     "update_rule",
 ]

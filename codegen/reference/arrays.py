@@ -174,21 +174,21 @@ def _unpack(op: ReferenceOp, value: Array) -> list[Array]:
 
 
 def check_indices(indices: Array, limit: int, what: str) -> None:
-    """InvalidArgumentError unless 0 <= index < limit for every index."""
-    outside = indices[(indices < 0) | (indices >= limit)]
-    if outside.size:
-        invalid(f"{what} {outside.flat[0]} is not in [0, {limit})")
+    """InvalidArgumentError unless 0 <= index < limit for every index; `what` are the indices called."""
+    for place in np.argwhere((indices < 0) | (indices >= limit)):
+        at = f"[{','.join(map(str, place))}]" if place.size else ""
+        invalid(f"{what}{at} = {indices[tuple(place)]} is not in [0, {limit})")
 
 
 @reference("Gather")
 def _gather(op: ReferenceOp, params: Array, indices: Array) -> Array:
-    check_indices(indices, params.shape[0], "Index")
+    check_indices(indices, params.shape[0], "indices")
     return params[indices]
 
 
 @reference("UnsortedSegmentSum")
 def _unsorted_segment_sum(op: ReferenceOp, data: Array, ids: Array, count: Array) -> Array:
-    check_indices(ids, int(count), "Segment id")
+    check_indices(ids, int(count), "segment_ids")
     result = np.zeros((int(count), *data.shape[ids.ndim :]), wide(data).dtype)
     np.add.at(result, ids, wide(data))
     return result
@@ -196,6 +196,9 @@ def _unsorted_segment_sum(op: ReferenceOp, data: Array, ids: Array, count: Array
 
 @reference("InvertPermutation")
 def _invert_permutation(op: ReferenceOp, x: Array) -> Array:
-    if sorted(x.tolist()) != list(range(x.size)):
-        invalid(f"{x.tolist()} is not a permutation of 0 to {x.size - 1}")
+    for i, place in enumerate(x.tolist()):
+        if not 0 <= place < x.size:
+            invalid(f"{place} is not between 0 and {x.size}")
+        if place in x[:i]:
+            invalid(f"{place} is duplicated in the input.")
     return np.argsort(x)

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from flowc.codegen.reference.registry import Array, ReferenceOp, invalid, reference, wide
+from flowc.codegen.reference.registry import Array, ReferenceOp, cast, invalid, reference, wide
+from flowc.framework.dtypes import bfloat16, float32
 
 _erf = np.frompyfunc(math.erf, 1, 1)
 _UNARY: dict[str, Callable[[Array], Any]] = {
@@ -22,7 +23,6 @@ _UNARY: dict[str, Callable[[Array], Any]] = {
     "Cos": np.cos,
     "Tanh": np.tanh,
     "Square": lambda x: x * x,
-    "Inv": lambda x: 1 / x,
     "Rsqrt": lambda x: 1 / np.sqrt(x),
     "Erf": lambda x: np.asarray(_erf(x), np.float64),
     "Conj": np.conj,
@@ -68,7 +68,14 @@ def _identity(op: ReferenceOp, x: Array) -> Array:
 
 @reference("Cast")
 def _cast(op: ReferenceOp, x: Array) -> Array:
-    """As C converts: floats to ints towards zero, complex to real by dropping the imaginary part, non-zero to True."""
+    """As C converts: floats to ints towards zero, complex to real by dropping the imaginary part, non-zero to True.
+
+    A bfloat16, held as an uint16, is the upper half of a float32.
+    """
+    if op.attrs.get("SrcT") is bfloat16:
+        x = (x.astype(np.uint32) << 16).view(np.float32)
+    if op.dtypes[0] is bfloat16:
+        return np.asarray(np.asarray(cast(x, float32)).view(np.uint32) >> 16)
     return x != 0 if op.dtype.kind == "b" else x
 
 
@@ -88,7 +95,7 @@ def _abs(op: ReferenceOp, x: Array) -> Array:
 @reference("Sign")
 def _sign(op: ReferenceOp, x: Array) -> Array:
     """-1, 0 or 1; NaN for NaN; x / |x| for complex numbers, 0 for 0."""
-    return np.asarray(np.sign(wide(x)))
+    return np.asarray(np.where(x == 0, x, np.sign(wide(x))))
 
 
 @reference("AddN")
@@ -110,6 +117,11 @@ def _div(op: ReferenceOp, x: Array, y: Array) -> Array:
     return np.asarray(quotient + inexact_negative)
 
 
+@reference("Inv")
+def _inv(op: ReferenceOp, x: Array) -> Array:
+    return _div(op, np.ones_like(x), x)
+
+
 @reference("Mod")
 def _mod(op: ReferenceOp, x: Array, y: Array) -> Array:
     """The remainder of the division that rounds towards zero: it has the sign of x."""
@@ -120,7 +132,7 @@ def _mod(op: ReferenceOp, x: Array, y: Array) -> Array:
 
 def _refuse_zero(x: Array, y: Array) -> None:
     if np.broadcast(x, y).size and not y.all():
-        invalid("Division of integers by zero")
+        invalid("Integer division by zero")
 
 
 @reference("Pow")

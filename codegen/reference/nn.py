@@ -45,7 +45,29 @@ def _softmax_cross_entropy(op: ReferenceOp, logits: Array, labels: Array) -> lis
 @reference("SparseSoftmaxCrossEntropyWithLogits")
 def _sparse_softmax_cross_entropy(op: ReferenceOp, logits: Array, labels: Array) -> list[Array]:
     """As the cross entropy with rows of labels that are 1 at one class, which is given by its number."""
-    check_indices(labels, logits.shape[-1], "Label")
+    check_indices(labels, logits.shape[-1], "labels")
     one_hot = np.eye(logits.shape[-1])[labels]
     scores = log_softmax(wide(logits))
     return [-np.where(one_hot == 0, 0, scores).sum(-1), np.exp(scores) - one_hot]
+
+
+@reference("TopK")
+def _top_k(op: ReferenceOp, x: Array) -> list[Array]:
+    """The greatest elements of each row and their indices: first NaN, and of equal ones the first."""
+    is_integer = x.dtype.kind in "iu"
+    is_number = np.ones(x.shape, bool) if is_integer else ~np.isnan(x)
+    falling = ~x.astype(np.int64) if is_integer else np.where(is_number, -wide(x), 0)  # ~x: -x would overflow
+    order = np.lexsort((falling, is_number), axis=-1)[..., : op.attrs["k"]]
+    return [np.take_along_axis(x, order, -1), order]
+
+
+@reference("InTopK")
+def _in_top_k(op: ReferenceOp, predictions: Array, targets: Array) -> Array:
+    """Whether fewer than k predictions of a row are greater than that for its target, which must be finite."""
+    classes = predictions.shape[-1]
+    valid = (targets >= 0) & (targets < classes)
+    if not classes:
+        return np.zeros(targets.shape, bool)
+    chosen = np.take_along_axis(predictions, np.where(valid, targets, 0)[:, None], 1)
+    better = (predictions > chosen).sum(1)
+    return np.asarray(valid & np.isfinite(chosen[:, 0]) & (better < op.attrs["k"]))

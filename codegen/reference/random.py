@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from flowc.codegen.reference.registry import Array, ReferenceOp, reference
+from flowc.codegen.reference.registry import Array, ReferenceOp, invalid, reference
 
 
 @reference("RandomUniform", random=True)
@@ -12,6 +12,14 @@ def _uniform(op: ReferenceOp, shape: Array) -> Array:
     """Uniform in [0, 1)."""
     bits = 24 if op.dtype == np.float32 else 10 if op.dtype == np.float16 else 52
     return op.generator.integers(0, 1 << bits, tuple(shape)) / np.float64(1 << bits)
+
+
+@reference("RandomUniformInt", random=True)
+def _uniform_int(op: ReferenceOp, shape: Array, low: Array, high: Array) -> Array:
+    """Uniform in low … high - 1."""
+    if low >= high:
+        invalid(f"Need minval < maxval, got {low} >= {high}")
+    return op.generator.integers(low, high, tuple(shape))
 
 
 @reference("RandomStandardNormal", random=True)

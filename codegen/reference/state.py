@@ -47,7 +47,7 @@ def _assert_initialized(op: ReferenceOp, *variables: Array) -> list[Array]:
 @reference_update("ScatterUpdate")
 def _scatter_update(op: ReferenceOp, variable: Array, indices: Array, rows: Array) -> Array:
     """Where an index repeats, its last row stays."""
-    check_indices(indices, variable.shape[0], "Index")
+    check_indices(indices, variable.shape[0], "indices")
     result = variable.copy()
     for index, row in zip(indices.reshape(-1), rows.reshape(indices.size, *variable.shape[1:]), strict=True):
         result[index] = row
@@ -57,7 +57,7 @@ def _scatter_update(op: ReferenceOp, variable: Array, indices: Array, rows: Arra
 @reference_update("ScatterAdd")
 def _scatter_add(op: ReferenceOp, variable: Array, indices: Array, rows: Array) -> Array:
     """Rows of a repeated index add up."""
-    check_indices(indices, variable.shape[0], "Index")
+    check_indices(indices, variable.shape[0], "indices")
     result = wide(variable).copy()
     np.add.at(result, indices, wide(rows))
     return result
@@ -65,7 +65,7 @@ def _scatter_add(op: ReferenceOp, variable: Array, indices: Array, rows: Array) 
 
 @reference_update("ScatterSub")
 def _scatter_sub(op: ReferenceOp, variable: Array, indices: Array, rows: Array) -> Array:
-    check_indices(indices, variable.shape[0], "Index")
+    check_indices(indices, variable.shape[0], "indices")
     result = wide(variable).copy()
     np.subtract.at(result, indices, wide(rows))
     return result
@@ -129,7 +129,7 @@ def _row_by_row(dense: Dense, op: ReferenceOp, state: list[Array], inputs: list[
     """
     at = next(i for i, x in enumerate(inputs) if x.dtype.kind in "iu")
     indices, grad = inputs[at], inputs[at - 1]
-    check_indices(indices, state[0].shape[0], "Index")
+    check_indices(indices, state[0].shape[0], "indices")
     results = [x.copy() for x in state]
     rows = grad.reshape(indices.size, *state[0].shape[1:])
     for index, row in zip(indices.reshape(-1), rows, strict=True):

@@ -36,6 +36,7 @@ define(
     shape=_unsorted_segment_shape,
     allowed=(NUMERIC, INDEX, frozenset((int32,))),
     inputs="data segment_ids num_segments",
+    type_attrs="T Tindices -",
 )
 
 

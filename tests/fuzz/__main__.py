@@ -36,7 +36,7 @@ def report(seed: int, program: Program | None, failure: Failure, seconds: float)
     if program is None:
         return text
     small = shrink(program, failure.kind, seconds)
-    final = check(small) if small != program else failure
+    final = check(small) if small is not program else failure
     expected = final.expected if final is not None else []
     return text + f"shrunk from {len(program.steps)} steps to {len(small.steps)}: {final}\n\n{script(small, expected)}"
 

@@ -28,7 +28,8 @@ class Generator:
         self.built = Built()
         self.steps: list[Step] = []
         self.feeds: list[tuple[Ref, Array]] = []
-        self.values: list[Ref] = []  # all tensors so far
+        self.values: list[Ref] = []  # all tensors so far whose shapes are known
+        self.unsized: list[Ref] = []  # the others: a run finds their sizes
         self.variables: list[Ref] = []
         self.updates: list[Ref] = []
         self.sizes = self._related_sizes()
@@ -40,10 +41,19 @@ class Generator:
         """Appends a call; its results become available to later ones. Returns the result's reference."""
         ref = self._append(Step(f"t{len(self.steps)}", function, args, kwargs, tuple(after)))
         result = self.built.objects[ref.name]
-        if isinstance(result, list):
-            self.values += [Ref(ref.name, i) for i, t in enumerate(result) if isinstance(t, tf.Tensor)]
-        elif isinstance(result, tf.Tensor):
-            self.values.append(ref)
+        if isinstance(result, (list, tuple)):
+            made = [(Ref(ref.name, i), t) for i, t in enumerate(result)]
+        else:
+            made = [(ref, result)]
+        for one, tensor in made:
+            if isinstance(tensor, tf.Tensor):
+                (self.values if tensor.get_shape().is_fully_defined() else self.unsized).append(one)
+        return ref
+
+    def feed(self, value: Array) -> Ref:
+        """A new placeholder that is fed `value`."""
+        ref = self.add("placeholder", Api(as_dtype(value.dtype).name), list(value.shape))
+        self.feeds.append((ref, value))
         return ref
 
     def _append(self, step: Step) -> Ref:
@@ -142,7 +152,7 @@ class Generator:
             shape = self.leaf_shape()
             value = self.array(shape, dtype)
             if self.chance(0.75):
-                self.feeds.append((self.add("placeholder", Api(dtype), list(shape)), value))
+                self.feed(value)
             else:
                 self.add("constant", value)
         if self.chance(0.35):
@@ -162,6 +172,7 @@ class Generator:
         fetches = self.random.sample(ends, min(len(ends), self.random.randint(2, 6)))
         fetches += [v for v in self.random.sample(self.values, self.random.randint(0, 2)) if v not in fetches]
         fetches += [u for u in self.updates if u not in fetches]
+        fetches += self.random.sample(self.unsized, min(len(self.unsized), self.random.randint(0, 2)))
         feeds = list(self.feeds)
         if self.chance(0.15):
             ref = self.random.choice(self.values)
@@ -202,7 +213,7 @@ def pattern(weight: float = 1.0) -> Callable[[Pattern], Pattern]:
 
 def generate(seed: int, length: int = 10) -> Program:
     """A random program of about `length` patterns; the same for the same seed."""
-    from tests.fuzz import patterns  # noqa: F401  # registers them
+    from tests.fuzz import image_patterns, index_patterns, patterns  # noqa: F401  # registers them
 
     generator = Generator(seed)
     generator.add_leaves()

@@ -62,5 +62,5 @@ def some_ops_on_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("some_ops_on_the_host")
 @pytest.mark.parametrize("part", range(2))
 def test_runs_cut_into_segments(part: int) -> None:
-    found = [report(*case, seconds=20) for case in failures(range(800000 + 25 * part, 800025 + 25 * part), length=12)]
+    found = [report(*case, seconds=20) for case in failures(range(800000 + 26 * part, 800026 + 26 * part), length=12)]
     assert not found, "\n\n".join(found)

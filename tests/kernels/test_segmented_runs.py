@@ -185,3 +185,14 @@ def test_a_traced_run_shows_both_sides(tmp_path: Any) -> None:
 def test_ahead_of_time_says_why_not() -> None:
     with pytest.raises(tf.errors.UnimplementedError, match=r"TestHost.*ahead"):
         tf.compile(on_host(tf.constant(1.0)))
+
+
+def test_writes_keep_their_order_when_the_first_one_waits() -> None:
+    v = tf.Variable([1.0])
+    with tf.control_dependencies([on_host(tf.constant(2.0))]):
+        first = tf.assign(v, [5.0])
+    second = tf.assign_sub(v, [1.0])
+    with tf.Session() as session:
+        session.run(tf.initialize_all_variables())
+        session.run([first, second])
+        assert session.run(v).tolist() == [4.0]
