@@ -9,19 +9,30 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-import numpy as np
-
+from flowc.codegen.backend import current
 from flowc.codegen.explain import describe
 from flowc.codegen.fuse import Fusion
 from flowc.codegen.groups import Group
 from flowc.codegen.ir import Node, base_of, broadcast_access
+from flowc.codegen.kernels.control import CONTROL_KERNELS
 from flowc.codegen.memory import Layout, Place
 from flowc.codegen.nest import Operand, build_nest
-from flowc.codegen.plan import ENTRY_WIDTH, ErrorSite, FetchSpec, Kernel, Plan, Space, TensorSpec, VariableSpec
+from flowc.codegen.plan import ErrorSite, FetchSpec, Kernel, Plan, Runtime, Space, TensorSpec, VariableSpec
 from flowc.codegen.program import Program
-from flowc.codegen.render import Rendered, render
+from flowc.codegen.region import Region, arguments, region_of, start_of
+from flowc.codegen.render import Rendered
 from flowc.codegen.schedule import Schedule
-from flowc.codegen.templates import Launch, Pointer, StateWord, StatusWord, Symbol, template_of
+from flowc.codegen.tables import Rows, Tables
+from flowc.codegen.templates import (
+    Launch,
+    Pointer,
+    RuntimeWord,
+    StackWord,
+    StateWord,
+    StatusWord,
+    Symbol,
+)
+from flowc.framework.errors import UnimplementedError
 
 STREAM_BYTES: Final = 1 << 27  # a kernel that touches so much writes past the caches, which could not hold it anyway
 
@@ -40,7 +51,8 @@ def stored_members(group: Group, users: dict[Node, list[Group]], wanted: set[Nod
     return [
         node
         for node in group.nodes
-        if node in wanted or users.get(node) or group.form == "call" or (group.form == "col" and node.op == "reduce")
+        if node.op != "region"
+        and (node in wanted or users.get(node) or group.form == "call" or (group.form == "col" and node.op == "reduce"))
     ]
 
 
@@ -69,16 +81,9 @@ class _Assembler:
         self.program, self.fusion, self.schedule = program, fusion, schedule
         self.outputs, self.layout, self.interface = outputs, layout, interface
         self.variable_index = {spec.name: i for i, spec in enumerate(interface.variables)}
-        self.kernels: dict[Kernel, int] = {}
-        self.words: list[int] = []
-        self.relocations: list[tuple[int, int, int]] = []
-        self.entries: list[tuple[int, ...]] = []
-        self.labels: list[str] = []
+        self.tables = Tables()
         self.owners: list[Group] = []  # one an entry: the group it belongs to
-        self.errors: list[ErrorSite] = []
-        self.symbols: dict[str, int] = {}
-        self.state: dict[str, int] = {}
-        self.constants: dict[int, int] = {}  # program constant → plan constant
+        self.owners_of_rows: list[Group] = []  # one an entry of a region
         self.forms: dict[Any, tuple[Rendered, list[Callable[[list[Node], list[Node]], Node]]]] = {}
 
     def run(self) -> Plan:
@@ -91,19 +96,14 @@ class _Assembler:
             feeds=self.interface.feeds,
             fetches=tuple(self._fetch(i, spec) for i, spec in enumerate(self.interface.fetches)),
             variables=self.interface.variables,
-            constants=tuple(self.program.constants[i] for i in self.constants),
-            kernels=tuple(self.kernels),
-            entries=np.array(self.entries, np.int64).reshape(-1, ENTRY_WIDTH),
-            words=np.array(self.words, np.int64),
-            relocations=np.array(self.relocations, np.int64).reshape(-1, 3),
             arena_size=self.layout.arena_size,
-            state_words=len(self.state),
-            state_keys=tuple(self.state),
-            symbols=tuple(self.symbols),
-            errors=tuple(self.errors),
-            labels=tuple(self.labels),
-            explanation=describe(self.program, self.fusion, self.schedule, self.outputs, self.layout, self.owners),
+            explanation=self._explanation(),
+            **self.tables.finished(),
         )
+
+    def _explanation(self) -> dict[str, object]:
+        owners = self.owners + self.owners_of_rows
+        return describe(self.program, self.fusion, self.schedule, self.outputs, self.layout, owners)
 
     def _fetch(self, number: int, spec: FetchSpec) -> FetchSpec:
         node = self.program.fetches[number]
@@ -114,7 +114,7 @@ class _Assembler:
     # -- words ---------------------------------------------------------------------------------------------------------
 
     def _constant(self, index: int) -> int:
-        return self.constants.setdefault(index, len(self.constants))
+        return self.tables.constant(index, self.program.constants[index])
 
     def _place(self, base: Node) -> Place:
         if base.op == "input":
@@ -126,19 +126,13 @@ class _Assembler:
             return Place(Space.CONSTANT, self._constant(base.attr))
         return self.layout.places[base]
 
-    def _relocated(self, space: Space, index: int, offset: int) -> None:
-        self.relocations.append((len(self.words), space, index))
-        self.words.append(offset)
-
     def _pointer(self, base: Node, elements: int = 0, extra: int = 0) -> None:
         place = self._place(base)
-        self._relocated(place.space, place.index, place.offset + elements * base.dtype.size + extra)
+        self.tables.relocated(place.space, place.index, place.offset + elements * base.dtype.size + extra)
 
     def _entry(self, kernel: Kernel, args: int, units: int, grain: int, group: Group, moved: int, label: str) -> None:
         guard = int(group.id in self.schedule.guarded)
-        number = self.kernels.setdefault(kernel, len(self.kernels))
-        self.entries.append((number, args, units, grain, guard, moved))
-        self.labels.append(label)
+        self.tables.entry(kernel, args, units, grain, guard, moved, label)
         self.owners.append(group)
 
     # -- loops ---------------------------------------------------------------------------------------------------------
@@ -151,10 +145,10 @@ class _Assembler:
             known = self.forms[key] = self._render(group, nodes, stored)
         rendered, finders = known
         externals = _externals(nodes, group)
-        start = len(self.words)
+        start = len(self.tables.words)
         for operand, find in zip(rendered.pointers, finders, strict=True):
             self._pointer(find(externals, nodes), operand.offset)
-        self.words.extend(rendered.words)
+        self.tables.words.extend(rendered.words)
         moved = sum(_touched(o) for o in rendered.pointers)
         self._entry(rendered.kernel, start, rendered.units, rendered.grain, group, moved, _label(nodes))
 
@@ -165,7 +159,7 @@ class _Assembler:
         nest = build_nest(group, stored, constants)
         aliases = {node: o for node in stored if (o := self._alias(node, nest.operands)) is not None}
         streamed = [node for node in stored if node not in aliases and self._is_streamed(node, nest.operands)]
-        rendered = render(nest, self.program.constants, aliases, streamed)
+        rendered = current().render(nest, self.program.constants, aliases, streamed)
         externals = _externals(nodes, group)
         return rendered, [_finder(o, externals, nodes) for o in rendered.pointers]
 
@@ -211,31 +205,45 @@ class _Assembler:
 
     def _call(self, group: Group) -> None:
         node = next(iter(group.levels))
-        template = template_of(node)
-        if template.in_place is not None:
-            base = node.args[template.in_place]
-            base = base_of(base)
-            if self._place(base) != self._place(node):
-                self._copy(base, node, group)
-        for launch in template.launches(node):
+        for result in self.outputs[group]:
+            self._start(result, group)
+        region = region_of(node)
+        if region is not None:
+            self._region(node, region, group)
+            return
+        for launch in current().launches(node):
             if launch.units > 0:
                 self._launch(node, launch, group)
 
+    def _start(self, node: Node, group: Group) -> None:
+        """Fills the memory that `node` is computed in place of, if it is not there already."""
+        start = start_of(node)
+        if start is not None:
+            source = arguments(node)[start]
+            if source.op == "view" or source.op == "iota" or self._place(source) != self._place(node):
+                self._copy(source, node, group)
+
     def _launch(self, node: Node, launch: Launch, group: Group) -> None:
-        start = len(self.words)
+        tables = self.tables
+        start = len(tables.words)
         for word in launch.words:
             if isinstance(word, Pointer):
                 self._argument_pointer(node, word)
             elif isinstance(word, StatusWord):
-                self.errors.append(ErrorSite(node.origin, word.error, word.message))
-                self._relocated(Space.STATUS, 0, 0)
-                self.words.append(len(self.errors))
+                tables.errors.append(ErrorSite(node.origin, word.error, word.message))
+                tables.relocated(Space.STATUS, 0, 0)
+                tables.words.append(len(tables.errors))
             elif isinstance(word, StateWord):
-                self._relocated(Space.STATE, self.state.setdefault(word.key, len(self.state)), 0)
+                tables.relocated(Space.STATE, tables.state_word(word.key), 0)
             elif isinstance(word, Symbol):
-                self._relocated(Space.SYMBOL, self.symbols.setdefault(word.name, len(self.symbols)), 0)
+                tables.relocated(Space.SYMBOL, tables.symbol(word.name), 0)
+            elif isinstance(word, StackWord):
+                tables.relocated(Space.STACK, tables.stacks, 0)
+                tables.stacks += 1
+            elif isinstance(word, RuntimeWord):
+                tables.relocated(Space.RUNTIME, word.which, 0)
             else:
-                self.words.append(int(word))
+                tables.words.append(int(word))
         self._entry(launch.kernel, start, launch.units, launch.grain, group, launch.bytes, node.origin)
 
     def _argument_pointer(self, node: Node, word: Pointer) -> None:
@@ -243,15 +251,52 @@ class _Assembler:
         offset = arg.attr[0] if arg.op == "view" else 0
         self._pointer(base_of(arg), offset, word.offset)
 
+    def _region(self, node: Node, region: Region, group: Group) -> None:
+        """Links the parts' plans, and launches the kernel that runs them."""
+        tables = self.tables
+        if region.kernel is not None:
+            start = len(tables.words)
+            for word in region.kernel.words:
+                if isinstance(word, int):
+                    tables.words.append(word)
+                else:
+                    self._pointer((node.args if word.of == "argument" else region.results)[word.index])
+            self._entry(region.kernel.kernel, start, 1, 1, group, 0, node.origin)
+            return
+        if not current().runs_regions:
+            raise UnimplementedError(None, None, f"Operation {node.origin!r} has no GPU kernel: it runs others in turn.")
+        parts = [self._linked(part.compiled, node, region, group) for part in region.parts]
+        self.owners_of_rows.extend([group] * (len(tables.rows) - len(self.owners_of_rows)))
+        start = len(tables.words)
+        self._pointer(region.results[0] if region.kind == "loop" else node.args[0])
+        tables.relocated(Space.RUNTIME, Runtime.BLOCK, 0)
+        tables.relocated(Space.RUNTIME, Runtime.RUN_ROWS, 0)
+        for rows in parts:
+            tables.relocated(Space.TAPE, 0, rows.start)
+            tables.words.append(rows.count)
+        tables.relocated(Space.STATUS, 0, 0)
+        tables.words.append(0)
+        self._entry(CONTROL_KERNELS[region.kind], start, 1, 1, group, 0, node.origin)
+
+    def _linked(self, plan: Plan, node: Node, region: Region, group: Group) -> Rows:
+        def place(space: Space, index: int) -> Place:
+            if space is Space.ARENA:
+                return Place(space, 0, self.layout.scratch[group])
+            if space is Space.FEED:
+                return self._place(node.args[index])
+            return self._place(region.results[int(plan.variables[index].name)])
+
+        return self.tables.link(plan, place)
+
     def _copy(self, source: Node, target: Node, group: Group) -> None:
         """Fills the memory that a call works on in place."""
         copy = Node("map", source.dtype, source.shape, (source,), "copy", -1)
         one = Group(-1, "map", source.shape, levels={copy: "full"})
-        rendered = render(build_nest(one, [copy], set()), self.program.constants)
-        start = len(self.words)
+        rendered = current().render(build_nest(one, [copy], set()), self.program.constants)
+        start = len(self.tables.words)
         for operand in rendered.pointers:
-            self._pointer(target if operand.written else source, operand.offset)
-        self.words.extend(rendered.words)
+            self._pointer(target if operand.written else operand.node, operand.offset)
+        self.tables.words.extend(rendered.words)
         moved = 2 * source.size * source.dtype.size
         self._entry(rendered.kernel, start, rendered.units, rendered.grain, group, moved, target.origin)
 

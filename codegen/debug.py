@@ -70,6 +70,10 @@ def _expression(node: Node, program: Program | None) -> str:
     if node.op == "reduce":
         kind, axes, blocks = node.attr
         return f"{kind}({args}; axes {list(axes)}{f', {blocks} blocks' if blocks else ''})"
+    if node.op == "region":
+        return f"{node.attr.kind}({args})"
+    if node.op == "result":
+        return f"result {node.attr} of {args}"
     if node.op == "call":
         template, params = node.attr
         return f"{template}({args}{''.join(f'; {key}={value!r}' for key, value in params)})"

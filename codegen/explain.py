@@ -7,6 +7,7 @@ when the text is made, since the same plan serves other scripts that build the s
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +43,9 @@ def describe(
     steps: each group, in order: [form, domain, reduced axes, blocks, operations, primitives, arrays read, arrays
         written].
     launches: the step of each launch. unfused: [producing operation, consuming operation, reason], one an edge.
+    regions: by the number of a step that is a loop or a conditional, what it is given and works on, as arrays, and for
+        each of its parts [what it is, launches of its own, launches in all, arrays that are its variables,
+        explanation].
     """
     return _Describer(program, fusion, layout).run(schedule, outputs, owners)
 
@@ -58,6 +62,7 @@ class _Describer:
         numbers = {group: number for number, group in enumerate(schedule.steps)}
         return {
             "steps": [self._step(group, outputs[group]) for group in schedule.steps],
+            "regions": {str(number): self._region(group) for group, number in numbers.items() if _parts_of(group)},
             "launches": [numbers[group] for group in owners],
             "unfused": self._unfused(),
             "ops": list(self.ops),
@@ -68,11 +73,29 @@ class _Describer:
     def _step(self, group: Group, stored: Sequence[Node]) -> Sequence[Any]:
         nodes = group.nodes
         ops = dict.fromkeys([node.origin for node in nodes])
-        computes = " ".join([node.attr if node.op == "map" else node.attr[0] for node in nodes])
+        computes = " ".join([_computes(node) for node in nodes if node.op != "result"])
         reads = [self._array(base) for base in dict.fromkeys(self._bases(nodes, group))]
         writes = [self._array(node) for node in stored]
         numbers = [self._op(name) for name in ops if name]
-        return [group.form, group.shape, group.axes, group.blocks, numbers, computes, reads, writes]
+        return [_form(group), group.shape, group.axes, group.blocks, numbers, computes, reads, writes]
+
+    def _region(self, group: Group) -> Json:
+        node = next(iter(group.levels))
+        results = [self._array(result) for result in node.attr.results]
+        return {
+            "works_on": results,
+            "given": [self._array(arg.args[0] if arg.op == "view" else arg) for arg in node.args],
+            "parts": [
+                [
+                    title,
+                    len(plan.entries) - plan.region_rows,
+                    len(plan.entries),
+                    [results[int(variable.name)] for variable in plan.variables],
+                    plan.explanation,
+                ]
+                for title, plan in _parts_of(group)
+            ],
+        }
 
     @staticmethod
     def _bases(nodes: Iterable[Node], group: Group) -> list[Node]:
@@ -115,6 +138,29 @@ class _Describer:
         return list(found)
 
 
+def _form(group: Group) -> str:
+    node = next(iter(group.levels))
+    return str(node.attr.kind) if node.op == "region" else group.form
+
+
+def _parts_of(group: Group) -> list[tuple[str, Plan]]:
+    """What a region runs by launches of its own: nothing, for other groups."""
+    node = next(iter(group.levels))
+    if node.op != "region" or node.attr.kernel is not None:
+        return []
+    titles = ("an iteration:",) if node.attr.kind == "loop" else ("if false:", "if true:")
+    return [(title, part.compiled) for title, part in zip(titles, node.attr.parts, strict=True)]
+
+
+def _computes(node: Node) -> str:
+    if node.op == "region":
+        return "in registers" if node.attr.kernel is not None else "by the launches below"
+    if node.op == "call":
+        why = dict(node.attr[1]).get("why")
+        return f"{node.attr[0]} ({why})" if why else str(node.attr[0])
+    return str(node.attr if node.op == "map" else node.attr[0])
+
+
 # -- the reader's side -------------------------------------------------------------------------------------------------
 
 
@@ -151,10 +197,24 @@ def format_memory(plan: Plan, lines: Mapping[str, str], most: int = 5) -> str:
     return "\n".join(rows)
 
 
+@dataclass(frozen=True)
+class _Part:
+    """What one part of a region does: its explanation, and the numbers of its launches in the plan."""
+
+    explanation: Any
+    first: int
+    own: int  # where its own launches end, and those of regions within it begin
+    feeds: list[str]
+    slots: list[str]  # what it works on,
+    variables: list[str]  # and the same in the order of its plan's variables
+
+
 class _Text:
-    def __init__(self, plan: Plan, lines: Mapping[str, str]) -> None:
-        self.plan, self.lines = plan, lines
-        self.explanation: Any = plan.explanation
+    def __init__(self, plan: Plan, lines: Mapping[str, str], part: _Part | None = None) -> None:
+        self.plan, self.lines, self.part = plan, lines, part
+        self.explanation: Any = plan.explanation if part is None else part.explanation
+        self.first = 0 if part is None else part.first
+        self.next_region = len(plan.entries) - plan.region_rows if part is None else part.own  # its first launch
 
     def all(self, source: bool) -> list[str]:
         parts = [self.totals(), self.interface(), self.launches(), self.unfused()]
@@ -182,19 +242,35 @@ class _Text:
     def launches(self) -> list[str]:
         """The launches, each under the step that it belongs to."""
         steps, result, last = self.explanation.get("steps", ()), [], None
-        for index, number in enumerate(self.explanation.get("launches", ())):
+        own = self.explanation.get("launches", ())[: self.next_region - self.first]
+        for index, number in enumerate(own):
             if number != last:
-                result += self._step(number, steps[number])
+                result += self._parts(last) + self._step(number, steps[number])
                 last = number
-            result.append("  " + self._launch(index))
+            result.append("  " + self._launch(self.first + index))
+        return result + self._parts(last)
+
+    def _parts(self, number: int | None) -> list[str]:
+        """What the step's region runs, if it is one."""
+        region = self.explanation.get("regions", {}).get(str(number))
+        result: list[str] = []
+        for title, own, every, variables, explanation in region["parts"] if region is not None else ():
+            start = self.next_region
+            names = [self._named(arrays) for arrays in (region["given"], region["works_on"], variables)]
+            self.next_region += every
+            text = _Text(self.plan, self.lines, _Part(explanation, start, start + own, *names))
+            result += [f"  {title}", *_indented([*text.launches(), *text.unfused()])]
         return result
+
+    def _named(self, arrays: Iterable[int]) -> list[str]:
+        return [self._source(*self._array(array)) for array in arrays]
 
     def _step(self, number: int, step: Sequence[Any]) -> list[str]:
         form, domain, axes, blocks, ops, computes, reads, writes = step
-        size = "×".join(map(str, domain)) or "a scalar"
+        size = "" if form in _REGIONS else " over " + ("×".join(map(str, domain)) or "a scalar")
         reduced = f", reduces {_axes(axes)}" if axes else ""
         split = f" in {blocks} blocks" if blocks else ""
-        result = [f"step {number}: {_FORMS[form]} over {size}{reduced}{split}"]
+        result = [f"step {number}: {_FORMS[form]}{size}{reduced}{split}"]
         result += [f"  op       {self._op(op)}{self._at(self._op(op))}" for op in ops]
         result.append(f"  computes {computes}")
         result += [f"  reads    {self._read(*self._array(array))}" for array in reads]
@@ -220,20 +296,22 @@ class _Text:
             f"{_bytes(int(entry[Column.BYTES]))}{guard}"
         )
 
-    def _read(self, op: int, dtype: str, shape: Sequence[int], space: str, where: Any, _: int) -> str:
+    def _read(self, op: int, dtype: str, shape: Sequence[int], space: str, where: Any, over: int) -> str:
+        return f"{self._source(op, dtype, shape, space, where, over)} {_sized(dtype, shape)}"
+
+    def _source(self, op: int, dtype: str, shape: Sequence[int], space: str, where: Any, over: int) -> str:
         if space == "feed":
-            what = f"feed {self.plan.feeds[where].name}"
-        elif space == "variable" and isinstance(where, str):
-            what = f"variable {where}"
-        else:
-            what = f"the constant {self._op(op)}" if space == "constant" else f"the result of {self._op(op)}"
-        return f"{what} {_sized(dtype, shape)}"
+            return f"feed {self.plan.feeds[where].name}" if self.part is None else self.part.feeds[where]
+        if space == "variable" and isinstance(where, str):
+            return f"variable {where}" if self.part is None else self.part.slots[int(where)]
+        return f"the constant {self._op(op)}" if space == "constant" else f"the result of {self._op(op)}"
 
     def _write(self, op: int, dtype: str, shape: Sequence[int], space: str, where: int, over: int) -> str:
         if space == "fetch":
             place = f"fetch {self.plan.fetches[where].name}"
         elif space == "variable":
-            place = f"variable {self.plan.variables[where].name}, in place:"
+            name = f"variable {self.plan.variables[where].name}" if self.part is None else self.part.variables[where]
+            place = f"{name}, in place:"
         else:
             place = f"arena at {where}" + (f", over {self._op(over)}:" if over >= 0 else "")
         return f"{place} {_sized(dtype, shape)}"
@@ -254,7 +332,10 @@ _FORMS = {
     "row": "row by row",
     "col": "column sums",
     "call": "a library call or hand-written kernel",
+    "loop": "a loop",
+    "conditional": "one of two sides",
 }
+_REGIONS = frozenset({"loop", "conditional"})
 _ITEM_SIZES = {"bool": 1, "int8": 1, "uint8": 1, "int16": 2, "uint16": 2, "float16": 2}
 _ITEM_SIZES |= {"int32": 4, "float32": 4, "int64": 8, "float64": 8, "complex64": 8, "complex128": 16}
 

@@ -41,4 +41,4 @@ def _evaluated(op: Operation, values: Sequence[Array]) -> list[Array]:
     try:
         return evaluate(op._type, op._attrs, [t._dtype._base for t in op._outputs], values)
     except OpError as error:
-        raise type(error)(op.node_def, op, error.message) from None  # type: ignore[call-arg]
+        raise type(error)(None, op, error.message) from None  # type: ignore[call-arg]

@@ -54,14 +54,16 @@ def _distinct_size(fusion: Fusion) -> int:
 
 
 def live_nodes(program: Program) -> list[Node]:
-    """The nodes that the fetches and stores need, in order."""
+    """The nodes that the fetches, stores and effects need, in order."""
     seen: set[int] = set()
-    pending = [*program.fetches, *program.stores.values()]
+    pending = [*program.fetches, *program.stores.values(), *program.effects]
     while pending:
         node = pending.pop()
         if node.id not in seen:
             seen.add(node.id)
             pending.extend(node.args)
+            if node.op == "region":
+                pending.extend(node.attr.results)  # it works on the memory of all of them
     return [node for node in program.nodes if node.id in seen]
 
 
@@ -80,8 +82,10 @@ class _Fuser:
                 self._place_map(node)
             elif node.op == "reduce":
                 self._place_reduce(node)
-            elif node.op == "call":
+            elif node.op in ("call", "region"):
                 self._start(node, Group(len(self.all), "call", node.shape), "full")
+            elif node.op == "result":
+                self._add(node, self._find(self.group_id[node.args[0]]), "full")
         groups = [g for g in self.all if self.parent[g.id] == g.id]
         return Fusion(groups, {node: self._find(gid) for node, gid in self.group_id.items()}, self.refusals)
 

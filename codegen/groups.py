@@ -6,7 +6,7 @@ dimensions that are not reduced. Four forms:
     map   elementwise members only
     row   reductions over axes that include the last; full members may use their results (softmax, layer norm)
     col   reductions that keep the last axis (a bias gradient); only kept members may follow
-    call  one call node by itself
+    call  one call node by itself, or a region with its results
 """
 
 from __future__ import annotations

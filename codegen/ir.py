@@ -1,6 +1,6 @@
 """The compiler's intermediate representation: whole-array expressions over a few node kinds, with concrete shapes.
 
-    node      := input | const | iota | map | view | reduce | random | call
+    node      := input | const | iota | map | view | reduce | call | region | result
     input     (feed i | variable name)       memory that a run is given
     const     array                          memory of the plan; a scalar becomes an argument of the kernels that use it
     iota      axis                           the index along an axis
@@ -8,6 +8,8 @@
     view      base, offset, strides          out[i…] = base.flat[offset + Σ i·stride]: reshape, transpose, slice, …
     reduce    kind, axes                     sum, prod, max, min, all, any, argmax, argmin over axes, which are dropped
     call      template(args…)                a hand-written kernel or a library call: matmul, gather, scatter, random, …
+    region    parts(args…)                   a loop or a conditional, see `flowc.codegen.region`; it has no value itself
+    result    index                          one of the values that a region leaves
 
 Nodes are immutable and interned by the program that makes them (`flowc.codegen.program`), so that equal expressions are
 one node: common subexpressions vanish as they are built. A view's base is never itself a view. A node of any kind but

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from bisect import insort
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from flowc.codegen.groups import Group
 from flowc.codegen.ir import Node, base_of, broadcast_access, is_dense
 from flowc.codegen.plan import Space
+from flowc.codegen.region import arguments, region_of, start_of
 from flowc.codegen.schedule import Schedule
-from flowc.codegen.templates import template_of
 
 ALIGNMENT: Final = 64
 REUSE_BYTES: Final = 1 << 15  # from here, an elementwise kernel writes over an input that it is the last to read
@@ -33,6 +33,7 @@ class Layout:
     places: dict[Node, Place]
     arena_size: int
     overwritten: dict[Node, Node]  # result → the argument whose memory it took over
+    scratch: dict[Group, int] = field(default_factory=dict)  # region → where its parts have their arena
 
 
 def plan_memory(
@@ -53,6 +54,7 @@ class _Planner:
         self.overwritten: dict[Node, Node] = {}
         self.taken: set[Node] = set()  # whose memory another took over
         self.last_use: dict[Node, int] = {}
+        self.scratch: dict[Group, int] = {}
 
     def run(self) -> Layout:
         for group in self.schedule.steps:
@@ -65,9 +67,17 @@ class _Planner:
         for step, group in enumerate(self.schedule.steps):
             for node in self.outputs[group]:
                 self.places[node] = self._place(node, group, step)
+            self._lend(group)
             for node in dying.get(step, ()):
                 self._free(node)
-        return Layout(self.places, self.arena.size, self.overwritten)
+        return Layout(self.places, self.arena.size, self.overwritten, self.scratch)
+
+    def _lend(self, group: Group) -> None:
+        """Finds the bytes that a region needs only while it runs."""
+        region = region_of(next(iter(group.levels)))
+        if region is not None and region.scratch:
+            self.scratch[group] = self.arena.allocate(region.scratch)
+            self.arena.free(self.scratch[group], region.scratch)
 
     def _place(self, node: Node, group: Group, step: int) -> Place:
         if node in self.schedule.in_place:
@@ -107,12 +117,12 @@ class _Planner:
                     yield base
 
     def _call_reusable(self, node: Node, step: int) -> Node | None:
-        in_place = template_of(node).in_place
-        if in_place is None:
+        start = start_of(node)
+        if start is None:
             return None
-        base = node.args[in_place]
+        base = arguments(node)[start]
         place = self.places.get(base)
-        alone = sum(1 for arg in node.args if arg is base or (arg.op == "view" and arg.args[0] is base)) == 1
+        alone = sum(base_of(arg) is base for arg in arguments(node)) == 1
         dies = place is not None and place.space is Space.ARENA and self.last_use[base] == step
         if dies and alone and base not in self.taken:
             return base

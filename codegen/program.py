@@ -37,7 +37,9 @@ class Program:
         self.constants: list[Array] = []
         self.fetches: list[Node] = []
         self.stores: dict[str, Node] = {}  # variable name → its value at the end of the run
+        self.effects: list[Node] = []  # what is computed for the error that it may record
         self.required: list[Node] = []  # variables that must be initialised, read or not
+        self.is_part = False  # of a loop or a conditional: its variables are memory that a failed run forgets
         self.origin = ""  # the operation being lowered
         self._interned: dict[Any, Node] = {}
         self._constant_ids: dict[Any, int] = {}
@@ -151,6 +153,16 @@ class Program:
         self.nodes.append(node)
         return node
 
+    def with_args(self, node: Node, args: Sequence[Node]) -> Node:
+        """`node` of other arguments, of the same shapes; not shared with others if it is not."""
+        key = (node.op, node.dtype._enum, node.shape, tuple([a.id for a in node.args]), node.attr)
+        if self._interned.get(key) is node:
+            return self._make(node.op, node.dtype, node.shape, tuple(args), node.attr)
+        new = Node(node.op, node.dtype, node.shape, tuple(args), node.attr, len(self.nodes))
+        new.origin = node.origin
+        self.nodes.append(new)
+        return new
+
     def cast(self, x: Node, dtype: DType) -> Node:
         """`x` converted to `dtype`, as C does it."""
         return self.map("cast", x, dtype=dtype)
@@ -258,6 +270,14 @@ class Program:
         strided = template_named(template).strided
         args = [arg if i in strided else self._dense(arg) for i, arg in enumerate(args)]
         return self._make("call", dtype, tuple(shape), tuple(args), (template, tuple(sorted(params.items()))))
+
+    def region(self, args: Sequence[Node], region: Any) -> Node:
+        """A loop or a conditional; see `flowc.codegen.region`, which makes them."""
+        return self._make("region", bool_, (), tuple(args), region)
+
+    def result(self, region: Node, index: int, dtype: DType, shape: Shape) -> Node:
+        """One of the values that a region leaves."""
+        return self._make("result", dtype, shape, (region,), index)
 
     def _dense(self, x: Node) -> Node:
         """`x` as an array that lies in memory in order, from its base's start."""

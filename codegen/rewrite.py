@@ -1,27 +1,50 @@
-"""Rewrites of a program before fusion: patterns that a library call computes in one pass.
+"""Rewrites of a program before fusion: patterns that one call computes in one pass.
 
 add a product    V - c·(A·B) and V + c·(A·B), c a constant, become one call that adds to V in place: the step of
                  gradient descent on a matrix, without storing its gradient
+epilogues        a bias that is added to a convolution, and max(…, 0) of the sum, are done before its result is stored
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
+from typing import Final
 
 from flowc.codegen.fuse import live_nodes
 from flowc.codegen.ir import Node
+from flowc.codegen.kernels.products import padded_columns
+from flowc.codegen.lower.matmul import added_product
 from flowc.codegen.program import Program
+from flowc.codegen.templates import params_of
 from flowc.framework.dtypes import float32, float64
+
+_WITH_EPILOGUES: Final = frozenset({"conv2d", "matmul"})  # calls that take a bias as their last argument
+
+_PRODUCTS: Final = frozenset({"gemm", "matmul"})
 
 
 def rewrite(program: Program) -> None:
-    """Applies all rewrites to the program's stores."""
-    uses = Counter(arg.id for node in live_nodes(program) for arg in node.args)
-    uses.update(node.id for node in (*program.fetches, *program.stores.values()))
+    """Applies all rewrites."""
+    nodes = live_nodes(program)
+    if any(node.op == "call" and node.attr[0] in _WITH_EPILOGUES for node in nodes):
+        _replace(program, nodes)
+        nodes = live_nodes(program)
+    uses = _uses(program, nodes)
     for name, node in program.stores.items():
         program.origin = node.origin
         program.stores[name] = _added_product(program, node, uses) or node
     program.origin = ""
+
+
+def _uses(program: Program, nodes: Sequence[Node]) -> Counter[int]:
+    """By how many nodes, fetches and stores each node is read, by id."""
+    uses = Counter(arg.id for node in nodes for arg in node.args)
+    uses.update(node.id for node in (*program.fetches, *program.stores.values(), *program.effects))
+    return uses
+
+
+# -- added products ----------------------------------------------------------------------------------------------------
 
 
 def _added_product(program: Program, node: Node, uses: Counter[int]) -> Node | None:
@@ -34,7 +57,7 @@ def _added_product(program: Program, node: Node, uses: Counter[int]) -> Node | N
     if product is None or product.shape != node.shape or uses[product.id] > 1:
         return None
     alpha = -alpha if node.attr == "sub" else alpha
-    return program.call("gemm_add", [base, *product.args], node.shape, node.dtype, alpha=alpha)
+    return added_product(program, base, product, alpha)
 
 
 def _scaled_product(program: Program, node: Node) -> tuple[float, Node | None]:
@@ -50,4 +73,65 @@ def _scaled_product(program: Program, node: Node) -> tuple[float, Node | None]:
 
 
 def _is_gemm(node: Node) -> bool:
-    return node.op == "call" and node.attr[0] == "gemm" and len(node.shape) == 2
+    return node.op == "call" and node.attr[0] in _PRODUCTS and len(node.shape) == 2 and not _has_epilogue(node)
+
+
+def _has_epilogue(call: Node) -> bool:
+    return bool(params_of(call).get("bias") or params_of(call).get("relu"))
+
+
+# -- epilogues ---------------------------------------------------------------------------------------------------------
+
+
+def _replace(program: Program, nodes: Sequence[Node]) -> None:
+    """Makes calls with epilogues of calls and what follows them, and all that depends on these anew."""
+    uses = _uses(program, nodes)
+    new: dict[Node, Node] = {}
+    for node in nodes:
+        args = [new.get(arg, arg) for arg in node.args]
+        program.origin = node.origin
+        made = _with_epilogue(program, node, args, uses)
+        if made is None and any(arg in new for arg in node.args):
+            made = program.with_args(node, args)
+        if made is not None:
+            new[node] = made
+    program.origin = ""
+    program.fetches = [new.get(node, node) for node in program.fetches]
+    program.effects = [new.get(node, node) for node in program.effects]
+    program.stores = {name: new.get(node, node) for name, node in program.stores.items()}
+
+
+def _with_epilogue(program: Program, node: Node, args: Sequence[Node], uses: Counter[int]) -> Node | None:
+    """The call that computes `node`, the sum of a call and a bias or the maximum of a call and 0; None for others."""
+    if node.op != "map" or node.attr not in ("add", "maximum"):
+        return None
+    for i, call in enumerate(args):
+        if not _can_have_epilogue(call) or call.shape != node.shape or uses[node.args[i].id] > 1:
+            continue
+        other, params = args[1 - i], params_of(call)
+        program.origin = call.origin
+        if node.attr == "maximum" and program.scalar_value(other) == 0:
+            return program.call(call.attr[0], call.args, call.shape, call.dtype, **{**params, "relu": True})
+        if node.attr == "add" and not params.get("bias") and other.shape[-1:] == (other.size,) == call.shape[-1:]:
+            bias = _padded(program, other, _columns(call))
+            return program.call(call.attr[0], [*call.args, bias], call.shape, call.dtype, **{**params, "bias": True})
+    return None
+
+
+def _can_have_epilogue(node: Node) -> bool:
+    return node.op == "call" and node.attr[0] in _WITH_EPILOGUES and not params_of(node).get("relu")
+
+
+def _columns(call: Node) -> int:
+    """How many values of a bias the call reads: those of whole panels."""
+    if call.attr[0] == "matmul":
+        return padded_columns(call)
+    return max(filter.shape[0] * filter.shape[-1] for filter in call.args[1:])
+
+
+def _padded(program: Program, bias: Node, size: int) -> Node:
+    """A bias as a vector of `size`, with zeros at the end."""
+    vector = program.reshape(bias, (bias.size,))
+    if bias.size == size:
+        return vector
+    return program.call("pad", [vector], (size,), bias.dtype, before=(0,))

@@ -15,7 +15,7 @@ from flowc.codegen.fuse import Fusion
 from flowc.codegen.groups import Group
 from flowc.codegen.ir import Node, base_of, broadcast_access, is_dense
 from flowc.codegen.program import Program
-from flowc.codegen.templates import template_of
+from flowc.codegen.region import arguments, may_fail, start_of
 
 
 @dataclass
@@ -33,7 +33,7 @@ def prepare_outputs(program: Program) -> None:
     taken: set[int] = set()
 
     def own(node: Node) -> Node:
-        if node.op not in ("map", "reduce", "call") or node.id in taken:
+        if node.op not in ("map", "reduce", "call", "result") or node.id in taken:
             node = program.fresh_copy(node)
         taken.add(node.id)
         return node
@@ -64,7 +64,7 @@ class _Scheduler:
         for group in self.fusion.groups:
             self._connect(group)
         in_place: dict[Node, str] = {}
-        fallible = [g for g in self.fusion.groups if g.form == "call" and _template_may_fail(g)]
+        fallible = [] if self.program.is_part else [g for g in self.fusion.groups if may_fail(g)]
         for name, node in list(self.program.stores.items()):
             if self._overwrite(name, node, fallible):
                 in_place[node] = name
@@ -90,7 +90,7 @@ class _Scheduler:
         writer = self.fusion.group_of[node]
         before = [g for g in self.readers.get(name, ()) if g is not writer]
         before += [g for g in fallible if g is not writer]
-        if not _reads_itself_in_place(name, node, writer) or _template_may_fail(writer):
+        if not _reads_itself_in_place(name, node, writer) or (may_fail(writer) and not self.program.is_part):
             return False
         reached = self._reachable(writer)
         if any(g in reached for g in before):
@@ -146,10 +146,6 @@ class _Scheduler:
         return order
 
 
-def _template_may_fail(group: Group) -> bool:
-    return group.form == "call" and template_of(next(iter(group.levels))).may_fail
-
-
 def _reads_itself_in_place(name: str, node: Node, writer: Group) -> bool:
     """Whether the kernel's own reads of the variable are at the index it writes, so that none comes too late."""
     if writer.form == "call":
@@ -169,9 +165,9 @@ def _reads_itself_in_place(name: str, node: Node, writer: Group) -> bool:
 
 def _call_overwrites(name: str, node: Node) -> bool:
     """A call in place of the variable itself may go ahead; one that reads it any other way may not."""
-    template = template_of(node)
-    for index, arg in enumerate(node.args):
+    start = start_of(node)
+    for index, arg in enumerate(arguments(node)):
         base = base_of(arg)
-        if base.op == "input" and base.attr == ("variable", name) and (index != template.in_place or arg is not base):
+        if base.op == "input" and base.attr == ("variable", name) and (index != start or arg is not base):
             return False
     return True

@@ -175,7 +175,7 @@ class _Specialiser:
         self.program.origin = tensor._op._name
         choice = self.choices.get(tensor)
         if tensor in self.dead:
-            raise InvalidArgumentError(tensor._op.node_def, tensor._op, not_valid(tensor))
+            raise InvalidArgumentError(None, tensor._op, not_valid(tensor))
         if choice is None and tensor._op._type in SWITCHES and tensor not in self.nodes:
             choice = self.node(tensor._op._inputs[1]), tensor._value_index == 1
         if choice is not None:
@@ -260,7 +260,7 @@ class _Specialiser:
                 inferred = [s.merge_with(t._shape) for s, t in zip(inferred, op._outputs, strict=True)]
         except ValueError as error:
             given = ", ".join("unknown" if s.tuple is None else str(list(s.tuple)) for s in given_shapes)
-            raise InvalidArgumentError(op.node_def, op, f"{error} (input shapes in this run: {given})") from None
+            raise InvalidArgumentError(None, op, f"{error} (input shapes in this run: {given})") from None
         if not all(s.is_fully_defined() for s in inferred):
             self._unknown(op, context.asked)
         return [tuple(d for d in s.tuple or () if d is not None) for s in inferred]
@@ -337,7 +337,7 @@ class _Specialiser:
             return self.variables.read(tensor, None)
         except KeyError:
             message = f"{tensor.name!r} is inside a loop: only what an Exit gives can be used outside of it."
-            raise InvalidArgumentError(tensor._op.node_def, tensor._op, message) from None
+            raise InvalidArgumentError(None, tensor._op, message) from None
 
     def argument(self, op: Operation | None, tensor: Tensor) -> Node:
         """The tensor's node as `op` sees it: a variable's reference as the value that is there by then."""
@@ -369,7 +369,7 @@ class _Specialiser:
             self._unknown(op, unknown.index)
         except OpError as error:
             if error.op is None:
-                raise type(error)(op.node_def, op, error.message) from None  # type: ignore[call-arg]
+                raise type(error)(None, op, error.message) from None  # type: ignore[call-arg]
             raise
         results = [result] if isinstance(result, Node) else list(result)
         for tensor, node in zip(op._outputs, results, strict=True):
@@ -386,19 +386,19 @@ class _Specialiser:
     def _too_large(self, tensor: Tensor, shape: Shape) -> NoReturn:
         op = tensor._op
         message = f"{tensor.name!r} would have the shape {list(shape)}: {prod(shape):,} elements are more than fit."
-        raise ResourceExhaustedError(op.node_def, op, message)
+        raise ResourceExhaustedError(None, op, message)
 
     def _no_fixed_shape(self, tensor: Tensor) -> NoReturn:
         op = tensor._op
         message = f"{tensor.name!r} has no fixed shape ({tensor._shape}), which flowc cannot compile yet."
-        raise UnimplementedError(op.node_def, op, message)
+        raise UnimplementedError(None, op, message)
 
     # -- what cannot be compiled ---------------------------------------------------------------------------------------
 
     def _unimplemented(self, op: Operation) -> NoReturn:
         types = ", ".join(t._dtype._base.name for t in op._inputs)
         message = f"flowc has no kernel for op type {op._type!r} ({types or 'no inputs'})."
-        raise UnimplementedError(op.node_def, op, message)
+        raise UnimplementedError(None, op, message)
 
     def _unknown(self, op: Operation, index: int | None) -> NoReturn:
         """The shapes of `op` depend on the value of its input: ask for the feeds behind it, or for the value."""
@@ -409,7 +409,7 @@ class _Specialiser:
         computed = [t for t in sources if self.value(t) is None and (index is not None or t._dtype._base.is_integer)]
         if not computed or any(t in self.nodes and self.nodes[t].op == "input" for t in computed):
             message = f"The shapes of {op._name!r} do not follow from the values that this run has."
-            raise UnimplementedError(op.node_def, op, message)
+            raise UnimplementedError(None, op, message)
         raise NeedsComputedValue(op, computed)
 
     def _feeds_behind(self, tensors: Sequence[Tensor]) -> list[Tensor]:
@@ -451,7 +451,7 @@ class _Specialiser:
         tensor = op._outputs[0]
         shape = f" and shape {tensor._shape}" if tensor._shape.ndims else ""
         raise InvalidArgumentError(
-            op.node_def,
+            None,
             op,
             f"You must feed a value for placeholder tensor {op._name!r} with dtype {tensor._dtype.name}{shape}: "
             f"run(..., feed_dict={{{op._name}: value}}).",

@@ -97,10 +97,10 @@ class VariableStates:
         sizes = self.shape_before(variable)
         if variable._outputs[0]._dtype._base is string:
             message = f"Variable {variable._name!r} holds strings, which flowc keeps in constants and feeds only."
-            raise UnimplementedError(variable.node_def, variable, message)
+            raise UnimplementedError(None, variable, message)
         if sizes is None:
             message = f"Attempting to use uninitialized value {variable._name}"
-            raise FailedPreconditionError(variable.node_def, variable, message)
+            raise FailedPreconditionError(None, variable, message)
         return self.program.variable(variable._name, variable._outputs[0]._dtype._base, sizes)
 
     def shape_before(self, variable: Operation) -> Shape | None:
@@ -187,7 +187,7 @@ class VariableStates:
         shape = self.newest_shape(ref)
         if shape is not None and shape != node.shape:
             raise InvalidArgumentError(
-                op.node_def,
+                None,
                 op,
                 f"{op._type} requires shapes of both tensors to match. lhs shape= {list(shape)} rhs shape= "
                 f"{list(node.shape)}: cannot assign to {ref.name!r}.",

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from flowc.codegen.ir import Node
-from flowc.codegen.plan import Kernel
+from flowc.codegen.plan import Kernel, Runtime
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,10 @@ class StatusWord:
 
 @dataclass(frozen=True)
 class StateWord:
-    """An argument word that is the address of an int64 the session keeps for this op between runs."""
+    """An argument word that is the address of an int64 the session keeps for this op between runs.
+
+    A key that ends in `:n` stands for n of them, in a row.
+    """
 
     key: str
 
@@ -45,7 +48,19 @@ class Symbol:
     name: str
 
 
-Word = int | Pointer | StatusWord | StateWord | Symbol
+@dataclass(frozen=True)
+class StackWord:
+    """An argument word that is the address of memory of the run's own: see `plan.Space.STACK`."""
+
+
+@dataclass(frozen=True)
+class RuntimeWord:
+    """An argument word that is the address of something of the runtime's."""
+
+    which: Runtime
+
+
+Word = int | Pointer | StatusWord | StateWord | Symbol | StackWord | RuntimeWord
 
 
 @dataclass(frozen=True)

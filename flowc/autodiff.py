@@ -16,12 +16,15 @@ from typing import Any, Final
 
 import numpy as np
 
+from flowc import branch_gradients as branch_gradients, loop_gradients  # the former registers its functions
 from flowc.framework import registry
+from flowc.framework.arranging import ancestors, arrange
 from flowc.framework.convert import convert_to_tensor
 from flowc.framework.default_graph import graph_of
 from flowc.framework.dtypes import FLOATING
 from flowc.framework.graph import Operation, Tensor
 from flowc.framework.indexed_slices import IndexedSlices, convert_to_tensor_or_indexed_slices
+from flowc.framework.regions import ENTERS, EXITS, Loop, loops_in
 from flowc.framework.scopes import op_scope
 from flowc.framework.source import made_at
 from flowc.ops import arithmetic_ops, array_ops, constant_ops, control_flow_ops, joining_ops
@@ -85,6 +88,9 @@ def gradients(
             start = _initial_gradient(y, seed)
             flow.add(y, start)
         for op in path:
+            if isinstance(op, Loop):
+                _differentiate_loop(op, flow)
+                continue
             with op.graph.device(op.device or None) if colocate_gradients_with_ops and op.device else nullcontext():
                 _differentiate(op, flow, gate_gradients)
         return [flow.take(x) for x in sources]
@@ -104,17 +110,36 @@ def _source_tensor(x: Any) -> Tensor:
 # -- where gradients flow ----------------------------------------------------------------------------------------------
 
 
-def _operations_between(sources: Iterable[Tensor], targets: Iterable[Tensor]) -> list[Operation]:
-    """The operations on ways from sources to targets, last made first."""
+def _operations_between(sources: Iterable[Tensor], targets: Sequence[Tensor]) -> list[Operation | Loop]:
+    """The operations on ways from sources to targets, last made first; all of a loop as one, where its Exits are."""
     sources = set(sources)
     reached: set[Operation] = set()
-    path = []
-    for op in sorted(_ancestors(targets), key=_creation_order):
-        if any(tensor in sources or tensor._op in reached for tensor in op._inputs):
-            reached.add(op)
-            path.append(op)
+    path: list[Operation | Loop] = []
+    ops = sorted(_ancestors(targets), key=_creation_order)
+    loops = _loops(ops, targets)
+    for op in ops:
+        loop = loops.get(op)
+        if loop is not None and (op is not loop.exits[0] or loop in path):
+            continue
+        inputs = op._inputs if loop is None else [t for o in loop.ops if o._type in ENTERS for t in o._inputs]
+        if any(tensor in sources or tensor._op in reached for tensor in inputs):
+            reached.update((op,) if loop is None else loop.exits)
+            path.append(op if loop is None else loop)
     path.reverse()
     return path
+
+
+def _loops(ops: Sequence[Operation], targets: Iterable[Tensor]) -> dict[Operation, Loop]:
+    """The loop that each operation is in, of those that stand where the targets are made."""
+    if not any(op._type in EXITS for op in ops):
+        return {}
+    found = loops_in(arrange(ancestors(ops)))
+    frames = {op: loop.frame for loop in found for op in loop.frame.ops}
+    frames.update({op: loop.frame.parent for loop in found for op in loop.exits if loop.frame.parent is not None})
+    around = [frames[tensor._op] for tensor in targets if tensor._op in frames]
+    depth = max((frame.depth for frame in around), default=0) + 1
+    here = [loop for loop in found if loop.frame.depth == depth and (depth == 1 or loop.frame.parent in around)]
+    return {op: loop for loop in here for op in loop.ops}
 
 
 def _creation_order(op: Operation) -> int:
@@ -219,6 +244,21 @@ def _of_one_type(indices: list[Tensor]) -> list[Tensor]:
     if len({tensor.dtype.base_dtype for tensor in indices}) == 1:
         return indices
     return [array_ops.cast(tensor, "int64") for tensor in indices]
+
+
+# -- loops -------------------------------------------------------------------------------------------------------------
+
+
+def _differentiate_loop(loop: Loop, flow: _Flow) -> None:
+    """Adds the gradients of what a loop takes to `flow`, if anything that comes out of it has one."""
+    arrived = {op: flow.take(op._outputs[0]) for op in loop.exits}
+    given = {op: convert_to_tensor(gradient) for op, gradient in arrived.items() if gradient is not None}
+    graph = loop.exits[0]._graph
+    if not given or loop.frame.name in graph._unsaved_loops:
+        return
+    with graph.name_scope(loop.exits[0]._name + "_grad"):
+        for tensor, gradient in loop_gradients.differentiate(loop, given, gradients):
+            flow.add(tensor, gradient)
 
 
 # -- one operation -----------------------------------------------------------------------------------------------------

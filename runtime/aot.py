@@ -107,7 +107,7 @@ def _takes_host(fetches: Fetches, specs: Sequence[FeedSpec]) -> UnimplementedErr
     op = next((op for op in ops if needs_segments([op])), None)
     name = "An operation" if op is None else f"{op.type} {op.name!r}"
     message = f"{name} needs the host within the run, or decides shapes there: such a run cannot be compiled ahead."
-    return UnimplementedError(None if op is None else op.node_def, op, message)
+    return UnimplementedError(None, op, message)
 
 
 def _feed_specs(graph: Graph, feeds: Mapping[Any, Any] | Sequence[Any]) -> tuple[list[FeedSpec], list[Array | None]]:

@@ -51,7 +51,7 @@ def _device_of(op: Operation, known: set[str], names: list[str], soft: bool) -> 
     if soft:
         return _HOST + str(device_lib.parse(names[0]))
     raise InvalidArgumentError(
-        op.node_def,
+        None,
         op,
         f"Cannot assign a device to operation {op.name!r}: it asks for {op.device!r}, which does not exist. The "
         f"devices that exist: {', '.join(names)}. Put it on one of them, or let flowc choose one with "

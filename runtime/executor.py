@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flowc.codegen.plan import Column, ErrorSite, Plan, Space, TensorSpec
+from flowc.framework.dtypes import as_dtype
 from flowc.runtime import native
 from flowc.runtime.buffers import OutputArrays, Words, address_of
 from flowc.runtime.instance import Instance, Storage
@@ -41,7 +42,7 @@ class KernelFault(Exception):
     """A kernel reported bad values. The session makes the public error of it: `site.error`, with the op's line."""
 
     def __init__(self, site_index: int, site: ErrorSite, details: tuple[int, int, int]) -> None:
-        super().__init__(site.message.format(*details))
+        super().__init__(site.text(details))
         self.site_index, self.site, self.details = site_index, site, details
 
 
@@ -177,8 +178,9 @@ class Executable:
 
 
 def numpy_dtype(name: str) -> np.dtype[Any]:
-    """NumPy's dtype of a plan's: strings are Python objects."""
-    return np.dtype(object if name == "string" else name)
+    """NumPy's dtype of a plan's: strings are Python objects, bfloat16 the bits of it."""
+    dtype: np.dtype[Any] = np.dtype(as_dtype(name).as_numpy_dtype)
+    return dtype
 
 
 def estimated_ns(plan: Plan) -> float:

@@ -11,14 +11,15 @@ import numpy.typing as npt
 
 from flowc.framework.dtypes import DType, string
 from flowc.framework.graph import Graph, Operation, Tensor
-from flowc.framework.shapes import TensorShape
 from flowc.framework.source import warn_user
 
 Array = npt.NDArray[Any]
 
 _NUMBERS: Final = "biufc"  # NumPy's kinds: bool, signed, unsigned, float, complex
 _FLOATS: Final = "fc"
-_SAFE: Final = 6e4  # any float type holds numbers below this
+_SCALARS: Final = "iufc"
+_SAFE: Final = 6e4  # any float type holds numbers below this,
+_SMALL: Final = 128  # and any integer type those from 0 to below this
 
 
 class FeedKeys:
@@ -54,24 +55,22 @@ def as_fed(tensor: Tensor, value: Any) -> Array:
     target = np.dtype(dtype.as_numpy_dtype)
     if type(value) is np.ndarray and value.dtype == target and dtype is not string:
         array = value
-    elif type(value) is float and target.kind == "f" and abs(value) < _SAFE:  # the commonest: a rate, a probability
+    elif type(value) is float and target.kind == "f" and abs(value) < _SAFE:  # the commonest: a rate, a probability,
+        array = np.array(value, target)
+    elif type(value) is int and 0 <= value < _SMALL and target.kind in _SCALARS:  # and a step
         array = np.array(value, target)
     else:
         array = _converted(tensor, dtype, target, value)
     static = tensor.get_shape()
     if array.shape != static.tuple and not static.is_compatible_with(array.shape):
         raise ValueError(
-            f"Cannot feed value of shape {array.shape!r} for Tensor {tensor.name!r}, which has shape {_shown(static)}"
+            f"Cannot feed value of shape {array.shape!r} for Tensor {tensor.name!r}, which has shape {static}"
             + _made_at(tensor)
         )
     flags = array.flags
     if flags.c_contiguous and flags.aligned:
         return array
     return np.require(array, requirements=["C_CONTIGUOUS", "ALIGNED"])
-
-
-def _shown(shape: TensorShape) -> str:
-    return "(" + ", ".join("?" if size is None else str(size) for size in shape.tuple or ()) + ")"
 
 
 def _tensors_of(graph: Graph, key: Any) -> tuple[Tensor, ...]:

@@ -20,7 +20,7 @@ class Fetches:
     the user gets from the tensors' values; `flat`, for one fetch or a list without lists in it, where each item's value
     is in `tensors` (-1: an operation), else None; `is_single`, for one fetch.
 
-    Raises TypeError for what cannot be fetched; ValueError or KeyError if it is not in the graph.
+    Raises TypeError for what cannot be fetched; ValueError if it is not in the graph.
     """
 
     def __init__(self, graph: Graph, fetches: Any) -> None:
@@ -68,13 +68,13 @@ class Fetches:
     def _element(self, fetch: Any) -> Any:
         try:
             return self._graph.as_graph_element(fetch)
-        except TypeError:
+        except TypeError as error:
             raise TypeError(
-                f"Fetch argument {fetch!r} has invalid type {type(fetch).__name__}: it must be a Tensor, an Operation, "
-                "a Variable, the name of one, or a list of these."
+                f"Fetch argument {fetch!r} has invalid type {type(fetch)!r}, must be a string or Tensor, an Operation, "
+                f"a Variable, or a list of these. ({error})"
             ) from None
         except (ValueError, KeyError) as error:
-            raise type(error)(f"Fetch argument {fetch!r} cannot be interpreted: {error.args[0]}") from None
+            raise ValueError(f"Fetch argument {fetch!r} cannot be interpreted as a Tensor. ({error.args[0]})") from None
 
 
 def as_result(array: Any) -> Any:

@@ -46,7 +46,7 @@ class HostStep:
         except OpError as error:
             if error.op is None:
                 kind: Any = type(error)
-                raise kind(self.op.node_def, self.op, error.message) from error.__cause__  # a user's function's, say
+                raise kind(None, self.op, error.message) from error.__cause__  # a user's function's, say
             raise
         if results is None:
             return
@@ -84,7 +84,7 @@ def _strings(variable: Operation, store: VariableStore) -> Array:
     value = store.strings(variable._name)
     if value is None:
         message = f"Attempting to use uninitialized value {variable._name}"
-        raise FailedPreconditionError(variable.node_def, variable, message)
+        raise FailedPreconditionError(None, variable, message)
     return value
 
 
@@ -102,7 +102,7 @@ def _checked(tensor: Tensor, value: Any) -> Array:
     if array.dtype != dtype or not tensor._shape.is_compatible_with(array.shape):
         op = tensor._op
         raise InternalError(
-            op.node_def,
+            None,
             op,
             f"{op._type} gave {array.dtype}{list(array.shape)} for {tensor.name!r}, which is {dtype} {tensor._shape}.",
         )
@@ -132,7 +132,7 @@ def _defined(op: Operation) -> Callable[..., Any]:
     from flowc.codegen.reference import evaluate, has_reference, is_random, update_rule
 
     if not has_reference(op._type) or update_rule(op._type) is not None:
-        raise UnimplementedError(op.node_def, op, f"flowc has no {op._type} of strings.")
+        raise UnimplementedError(None, op, f"flowc has no {op._type} of strings.")
 
     def compute(view: HostOp, *arrays: Array) -> Sequence[Array]:
         rng = view.generator if is_random(view.type) else None

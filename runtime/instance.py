@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
+import weakref
 from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from flowc.codegen.plan import Column, Plan, Space
+from flowc.codegen.plan import Column, Plan, Runtime, Space
+from flowc.framework.dtypes import as_dtype
 from flowc.runtime import blas, native
 from flowc.runtime.buffers import Words, address_of, aligned_bytes, aligned_words
 from flowc.runtime.layout import Block, Check, Row
@@ -48,12 +51,13 @@ class Instance:
         self._plan, self._storage = plan, storage
         self._arena = aligned_bytes(plan.arena_size)
         self._words = aligned_words(len(plan.words))
+        self._stacks = _stacks(self, plan.stacks)
         self._relocations = plan.relocations.reshape(-1, 3)
         self.block = aligned_words(Block.SIZE)
         self.address = address_of(self.block)
         self._arrays = [*((Space.FEED, i) for i in range(len(plan.feeds))), *((Space.FETCH, i) for i in computed)]
         self._patches = [self._patches_of(space, index) for space, index in self._arrays]
-        self._dtypes = [np.dtype(object if s.dtype == "string" else s.dtype) for s in self._specs()]
+        self._dtypes = [np.dtype(as_dtype(s.dtype).as_numpy_dtype) for s in self._specs()]
         self._checks = self._make_checks()
         self._tape = self._make_tape(kernels)
         self.needs_threads = bool((self._tape[:, Row.SPLIT] >= 4).any())  # two chunks or more
@@ -101,6 +105,16 @@ class Instance:
         self._relocate(Space.STATUS, self.address + 8 * Block.STATUS)
         self._relocate(Space.CONSTANT, [address_of(constant) for constant in plan.constants])
         self._relocate(Space.SYMBOL, [blas.symbol_address(plan, name) for name in plan.symbols])
+        if plan.region_rows or plan.stacks:
+            self._bind_regions()
+
+    def _bind_regions(self) -> None:
+        where, _, _ = self._relocations[self._relocations[:, 1] == Space.TAPE].T
+        self._words[where] = address_of(self._tape) + 8 * Row.SIZE * self._plan.words[where]
+        stacks = address_of(self._stacks)
+        self._relocate(Space.STACK, [stacks + 16 * index for index in range(self._plan.stacks)])
+        others = [which for which in Runtime if which is not Runtime.BLOCK]
+        self._relocate(Space.RUNTIME, [self.address, *map(native.runtime_address, others)])
 
     def _relocate(self, space: Space, base: int | Sequence[int]) -> None:
         """Makes words that point into `space` the address of its base (or `base[index]`) plus their offset."""
@@ -143,8 +157,22 @@ class Instance:
         block[Block.POOL] = pool().address
         block[Block.KEEP_GIL], block[Block.NEEDS_THREADS] = keep_gil, self.needs_threads
         block[Block.BLAS] = blas.guard_address() if plan.symbols else 0
-        block[Block.TAPE], block[Block.LENGTH] = address_of(self._tape), len(self._tape)
+        block[Block.TAPE], block[Block.LENGTH] = address_of(self._tape), len(self._tape) - plan.region_rows
         block[Block.ARRAYS], block[Block.CHECKS] = len(self._arrays), address_of(self._checks)
         if self._storage is not None and (plan.variables or plan.state_keys):
             block[Block.LOCK] = self._storage.lock.lock_address
             block[Block.EPOCH], block[Block.BOUND_EPOCH] = self._storage.lock.epoch_address, _NEVER_BOUND
+
+
+def _stacks(instance: Instance, count: int) -> Words:
+    """The words of the stacks; the memory that they hold is freed with the instance."""
+    words = aligned_words(2 * count)
+    if count:
+        weakref.finalize(instance, _free, words)
+    return words
+
+
+def _free(stacks: Words) -> None:
+    for address in stacks[::2]:
+        if address:
+            ctypes.CDLL(None).free(ctypes.c_void_p(int(address)))

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from flowc.codegen.plan import Runtime
 from flowc.runtime.buffers import Words, address_of, aligned_words, immortalise
 from flowc.runtime.forks import renew_in_child
 from flowc.runtime.kernels import load_functions
@@ -68,6 +69,13 @@ def launch_address() -> int:
 def run_address() -> int:
     """flowc_run, for an instance's block."""
     return _native().addresses["run"]
+
+
+def runtime_address(which: Runtime) -> int:
+    """What kernels of a plan need, but for the block of an instance."""
+    if which is Runtime.RUN_ROWS:
+        return _native().addresses["run_rows"]
+    return _function_address(ctypes.CDLL(None).realloc)
 
 
 def host_address() -> int:

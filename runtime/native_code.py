@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import textwrap
+from collections.abc import Iterator, Mapping
 
 from flowc.runtime.kernels import NativeFunction
 from flowc.runtime.layout import constants
@@ -162,6 +163,49 @@ def flowc_worker(slot):
     return 0
 """
 
+# A part of the tape: from address `row` to `end`. START and STOP note the time of each row.
+START = """
+if times != 0:
+    t = ptr_i64(times, -1)
+    call_i64(host[HOST_CLOCK_GETTIME], 1, block + 8 * BLOCK_CLOCK, 0)
+    t[0] = b[BLOCK_CLOCK] * 1000000000 + b[BLOCK_CLOCK + 1]
+"""
+STOP = """
+if times != 0:
+    t = ptr_i64(times, -1)
+    call_i64(host[HOST_CLOCK_GETTIME], 1, block + 8 * BLOCK_CLOCK, 0)
+    t[1] = b[BLOCK_CLOCK] * 1000000000 + b[BLOCK_CLOCK + 1]
+    times += 16
+"""
+ROWS = """
+while row < end:
+    r = ptr_i64(row, -1)
+    split = r[ROW_SPLIT]
+    if split & 1 != 0:
+        if b[BLOCK_STATUS] != 0:
+            break
+    START
+    chunks = imin(split >> 1, p[POOL_MOST_CHUNKS])
+    if chunks < 2:
+        call_kernel(r[ROW_KERNEL], r[ROW_ARGS], 0, r[ROW_UNITS])
+    else:
+        call_i64(host[HOST_LAUNCH], pool, row, chunks)
+    STOP
+    row += 8 * ROW_SIZE
+"""
+
+# What a loop or a conditional runs: `count` rows from address `row`.
+RUN_ROWS = """
+def flowc_run_rows(block, row, count):
+    b = ptr_i64(block, -1)
+    host = ptr_i64(b[BLOCK_HOST], -1)
+    pool = b[BLOCK_POOL]
+    p = ptr_i64(pool, -1)
+    end = row + 8 * ROW_SIZE * count
+    ROWS
+    return 0
+"""
+
 # The BLAS runs on one thread while a plan that calls it runs: the pool splits its work. What the process had set
 # comes back when the last such run ends. A lock, not a bare counter: one run may end just while another begins.
 # Kernels flush denormal results to 0: values that decay (a wave's front, Adam's moments) would slow a run tenfold.
@@ -193,27 +237,7 @@ def flowc_run(block, only_try, unused):
     times = b[BLOCK_TIMES]
     row = b[BLOCK_TAPE]
     end = row + 8 * ROW_SIZE * b[BLOCK_LENGTH]
-    while row < end:
-        r = ptr_i64(row, -1)
-        split = r[ROW_SPLIT]
-        if split & 1 != 0:
-            if b[BLOCK_STATUS] != 0:
-                break
-        if times != 0:
-            t = ptr_i64(times, -1)
-            call_i64(host[HOST_CLOCK_GETTIME], 1, block + 8 * BLOCK_CLOCK, 0)
-            t[0] = b[BLOCK_CLOCK] * 1000000000 + b[BLOCK_CLOCK + 1]
-        chunks = imin(split >> 1, p[POOL_MOST_CHUNKS])
-        if chunks < 2:
-            call_kernel(r[ROW_KERNEL], r[ROW_ARGS], 0, r[ROW_UNITS])
-        else:
-            call_i64(host[HOST_LAUNCH], pool, row, chunks)
-        if times != 0:
-            t = ptr_i64(times, -1)
-            call_i64(host[HOST_CLOCK_GETTIME], 1, block + 8 * BLOCK_CLOCK, 0)
-            t[1] = b[BLOCK_CLOCK] * 1000000000 + b[BLOCK_CLOCK + 1]
-            times += 16
-        row += 8 * ROW_SIZE
+    ROWS
     restore_float_mode(float_mode)
     if blas != 0:
         g = ptr_i64(blas, -1)
@@ -291,20 +315,29 @@ def flowc_entry(self, args, count):
 """
 
 
-def _function(template: str, signature: str) -> NativeFunction:
-    """Puts the shared parts of a region in, and defines the constants that the text uses."""
-    shared = {"WAKE": WAKE, "DRAIN": DRAIN}
-    lines = []
-    for line in template.strip().splitlines():
-        part = textwrap.dedent(shared.get(line.strip(), line.strip())).strip()
-        lines.append(textwrap.indent(part, line[: len(line) - len(line.lstrip())]))
-    text = "\n".join(lines) + "\n"
+_SHARED = {"WAKE": WAKE, "DRAIN": DRAIN, "ROWS": ROWS, "START": START, "STOP": STOP}
+_UNTIMED = {**_SHARED, "START": "", "STOP": ""}
+
+
+def _function(template: str, signature: str, shared: Mapping[str, str] = _SHARED) -> NativeFunction:
+    """Puts the shared parts in, and defines the constants that the text uses."""
+    text = "\n".join(_expanded(template, shared)) + "\n"
     known = constants() | {"DONE": DONE, "FAULT": FAULT, "STALE": STALE, "LOCKED": LOCKED}
     words = set(re.findall(r"\w+", text))
     header = "".join(f"{word} = {value}\n" for word, value in known.items() if word in words)
     matched = re.match(r"def (\w+)", text)
     assert matched is not None
     return NativeFunction(matched[1], header + text, signature)
+
+
+def _expanded(template: str, shared: Mapping[str, str]) -> Iterator[str]:
+    """The lines of a text in which a line that is the name of a shared part stands for it."""
+    for line in textwrap.dedent(template).strip().splitlines():
+        word = line.strip()
+        if word in shared:
+            yield from textwrap.indent("\n".join(_expanded(shared[word], shared)), line[: -len(word)]).splitlines()
+        else:
+            yield line
 
 
 _THREE = "i64(i64,i64,i64)"
@@ -314,5 +347,6 @@ FUNCTIONS = {
     "launch": _function(LAUNCH, _THREE),
     "worker": _function(WORKER, "i64(i64)"),
     "run": _function(RUN, _THREE),
+    "run_rows": _function(RUN_ROWS, _THREE, _UNTIMED),
     "entry": _function(ENTRY, _THREE),
 }

@@ -30,6 +30,7 @@ from flowc.codegen.plan import (
     FetchSpec,
     Kernel,
     Plan,
+    Runtime,
     Space,
     TensorSpec,
     VariableSpec,
@@ -39,7 +40,7 @@ from flowc.runtime.buffers import ALIGNMENT, address_of, aligned_bytes
 
 Array = npt.NDArray[Any]
 
-FORMAT_VERSION: Final = 1  # to be raised when Plan, this layout or what kernels expect of their caller changes
+FORMAT_VERSION: Final = 2  # to be raised when Plan, this layout or what kernels expect of their caller changes
 _MAGIC: Final = b"flowcpln"
 _PREFIX: Final = struct.Struct("<8sIIQ32s")  # magic, version, header's size, total size, digest
 _DIGEST: Final = 32
@@ -278,9 +279,14 @@ def _verify(plan: Plan) -> None:
         Space.FETCH: len(plan.fetches),
         Space.STATE: plan.state_words,
         Space.SYMBOL: len(plan.symbols),
+        Space.STACK: plan.stacks,
+        Space.RUNTIME: len(Runtime),
     }
     for space, count in counts.items():
         _in_range(f"a relocation to a {space.name}", relocations[relocations[:, 1] == space, 2], count)
+    rows = relocations[relocations[:, 1] == Space.TAPE, 0]
+    _in_range("a row", plan.words[rows], len(entries) + 1)
+    _in_range("the rows of regions", np.array([plan.region_rows]), len(entries) + 1)
     sources = {"constant": len(plan.constants), "feed": len(plan.feeds), "kernel": 1}
     if plan.arena_size < 0 or not all(0 <= fetch.index < sources[fetch.source] for fetch in plan.fetches):
         raise ValueError("the arena or a fetch is out of range")

@@ -143,7 +143,7 @@ def check_run(config: ConfigProto, signature: Signature) -> None:
             if reference in op.inputs and any(output.dtype.is_ref_dtype for output in op.outputs):
                 name = reference.op.name
                 raise InvalidArgumentError(
-                    op.node_def,
+                    None,
                     op,
                     f"Cannot assign to variable {name!r} in a run that feeds it: a feed replaces the value that the "
                     f"run reads. Feed {name + '/read:0'!r} instead, or do not run the assignment.",

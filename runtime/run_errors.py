@@ -14,7 +14,7 @@ def of_fault(graph: Graph, fault: KernelFault) -> errors.OpError:
     """The error that a kernel reported: its class, its operation, and a message with the values it found."""
     kind = getattr(errors, fault.site.error)
     op = _operation(graph, fault.site.op)
-    error: errors.OpError = kind(op.node_def if op is not None else None, op, str(fault))
+    error: errors.OpError = kind(None, op, str(fault))
     return error
 
 
@@ -32,7 +32,7 @@ def uninitialized(graph: Graph, names: Sequence[str], initializes: bool) -> erro
     )
     if initializes:
         message += "\n  An initial value that is made of another variable must use its initialized_value()."
-    return errors.FailedPreconditionError(op.node_def if op is not None else None, op, message)
+    return errors.FailedPreconditionError(None, op, message)
 
 
 def out_of_memory(graph: Graph, plan: Plan, error: MemoryError) -> errors.ResourceExhaustedError:

@@ -292,7 +292,7 @@ def _output_shapes(op: Operation, values: Mapping[Any, Array]) -> tuple[tuple[in
         return tuple(tuple(shape) for shape in rule.function(op._attrs, shapes, known))
     except OpError as error:
         if error.op is None:
-            raise type(error)(op.node_def, op, error.message) from None  # type: ignore[call-arg]
+            raise type(error)(None, op, error.message) from None  # type: ignore[call-arg]
         raise
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, Final
 
-from flowc.codegen.host.registry import Resources
+from flowc.codegen.host.registry import VARIABLES, Resources
 from flowc.framework.config import ConfigProto
 from flowc.framework.debug import debug_level, say
 from flowc.framework.default_graph import get_default_graph
@@ -63,6 +63,7 @@ class Session:
         self._config = config or ConfigProto()
         self._store = VariableStore()
         self._resources = Resources()
+        self._resources.get(VARIABLES, lambda: self._store)
         self._plans = SessionPlans(self._graph, self._store, self._config, self._resources)
         self._requests: dict[Any, _Request] = {}
         self._live: weakref.WeakSet[_Request] = weakref.WeakSet()
@@ -158,7 +159,7 @@ class Session:
         except _SHOWN as error:
             if (shown := self._shown(error)) is None:
                 raise
-            raise shown from None
+            raise shown from shown.__cause__
 
     def make_callable(self, fetches: Any, feed_list: Sequence[Any] | None = None) -> Callable[..., Any]:
         """A function of the values of `feed_list`, in that order, that runs `fetches`: faster than `run`.
@@ -170,7 +171,7 @@ class Session:
         except _SHOWN as error:
             if (shown := self._shown(error)) is None:
                 raise
-            raise shown from None
+            raise shown from shown.__cause__
         count = len(feed_list or ())
 
         def call(*values: Any) -> Any:
@@ -186,7 +187,7 @@ class Session:
             except _SHOWN as error:
                 if (shown := self._shown(error)) is None:
                     raise
-                raise shown from None
+                raise shown from shown.__cause__
 
         return call
 
@@ -199,7 +200,7 @@ class Session:
         except _SHOWN as error:
             if (shown := self._shown(error)) is None:
                 raise
-            raise shown from None
+            raise shown from shown.__cause__
 
     # -- the long way --------------------------------------------------------------------------------------------------
 

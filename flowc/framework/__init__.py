@@ -25,7 +25,8 @@ To be read in this order; each module uses only those before it:
     names               the names of operations and tensors
     graph_scopes        names in use, and the scopes that are open in a graph
     graph               Tensor, Operation and Graph
-    regions             loops and branches, found by their operations
+    regions             loops and branches: what they are made of, and their tree
+    arranging           that tree, found in a graph by its operations
     default_graph       the graph that op constructors add to
     scopes              the default graph's scopes, collections and seed, as functions
     convert             values to tensors

@@ -42,8 +42,9 @@ class OpError(Exception):
 
     @property
     def node_def(self) -> Any:
-        """The failed operation's definition."""
-        return self._node_def
+        """The failed operation's definition as a NodeDef message, or None."""
+        # Made when it is asked for: messages cost an import, and a training loop that ends by an error needs none.
+        return getattr(self._op, "node_def", None) if self._node_def is None else self._node_def
 
     @property
     def message(self) -> str:
