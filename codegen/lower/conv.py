@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from math import prod
 from typing import Final
 
+from flowc.codegen.backend import current
 from flowc.codegen.ir import Node, Shape, access
 from flowc.codegen.kernels.conv import Phase, can_copy, filter_shape
 from flowc.codegen.kernels.conv_filter import Division, division, sums_shape
@@ -89,7 +90,9 @@ def conv2d_backprop_filter(p: Program, op: LoweredOp, image: Node, sizes: Node, 
 
 
 def _why_product(down: Windows, across: Windows) -> str:
-    """Why a convolution is a product of matrices as it is, whose windows need not be copied; empty if it is not."""
+    """Why a convolution is a product of matrices; empty where it is not better one."""
+    if not current().has_tiles:
+        return "kernels by tiles are the CPU's"
     return "windows of one pixel" if all(w.size == w.stride == 1 for w in (down, across)) else ""
 
 

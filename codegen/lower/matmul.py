@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import prod
 from typing import Final
 
+from flowc.codegen.backend import current
 from flowc.codegen.ir import Node, access
 from flowc.codegen.kernels.matmul import matrix_layout
 from flowc.codegen.kernels.products import copied_shape, has_few_rows
@@ -71,6 +72,8 @@ def product(p: Program, a: Node, b: Node, why: str = "") -> Node:
 def _why_blas(a: Node, b: Node) -> str:
     """Why a product is left to the BLAS; empty where kernels of flowc's own are faster. By what was measured."""
     m, k, n = a.shape[-2], a.shape[-1], b.shape[-1]
+    if not current().has_tiles:
+        return "kernels by tiles are the CPU's"
     if a.dtype.is_complex:
         return "complex numbers"
     if m * n * k < LEAST_PRODUCTS:

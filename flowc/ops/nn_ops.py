@@ -81,7 +81,7 @@ def _log_softmax_grad(op: Any, grad: Any) -> Any:
 
 
 def _loss_and_backprop(ctx: ShapeContext) -> Shapes:
-    rows = ctx.shapes[0].merge_with(ctx.shapes[1]).with_rank_at_least(1)
+    rows = ctx.shapes[0].merge_with(ctx.shapes[1]).with_rank(2)
     return (rows[:-1], rows)
 
 
@@ -148,10 +148,19 @@ def sigmoid_cross_entropy_with_logits(logits: Any, targets: Any, name: str | Non
     """The cross entropy of independent yes-or-no targets, element by element, without overflow on the way.
 
     -targets · log(sigmoid(x)) - (1 - targets) · log(1 - sigmoid(x)) = max(x, 0) - x · targets + log(1 + exp(-|x|)).
+    Raises ValueError if `logits` and `targets` have different shapes.
     """
     with op_scope([logits, targets], name, "logistic_loss") as scope:
         x = convert_to_tensor(logits, name="logits")
+        targets = convert_to_tensor(targets, x.dtype, "targets")
+        _check_same_shape(x, targets)
         return add(relu(x) - x * targets, softplus(-abs(x)), scope)
+
+
+def _check_same_shape(logits: Tensor, targets: Tensor) -> None:
+    shapes = logits.get_shape(), targets.get_shape()
+    if not shapes[0].is_compatible_with(shapes[1]):
+        raise ValueError(f"logits and targets must have the same shape ({shapes[0]} vs {shapes[1]})")
 
 
 # -- layers ------------------------------------------------------------------------------------------------------------
