@@ -3,6 +3,7 @@
 add a product    V - c·(A·B) and V + c·(A·B), c a constant, become one call that adds to V in place: the step of
                  gradient descent on a matrix, without storing its gradient
 epilogues        a bias that is added to a convolution, and max(…, 0) of the sum, are done before its result is stored
+shared panels    a matrix that many rows are multiplied by, few at a time, is laid out for that once
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Final
 from flowc.codegen.fuse import live_nodes
 from flowc.codegen.ir import Node
 from flowc.codegen.kernels.products import padded_columns
-from flowc.codegen.lower.matmul import added_product
+from flowc.codegen.lower.matmul import added_product, with_shared_panels
 from flowc.codegen.program import Program
 from flowc.codegen.templates import params_of
 from flowc.framework.dtypes import float32, float64
@@ -91,6 +92,8 @@ def _replace(program: Program, nodes: Sequence[Node]) -> None:
         args = [new.get(arg, arg) for arg in node.args]
         program.origin = node.origin
         made = _with_epilogue(program, node, args, uses)
+        if made is None and node.op == "call":
+            made = with_shared_panels(program, node, args, uses)
         if made is None and any(arg in new for arg in node.args):
             made = program.with_args(node, args)
         if made is not None:

@@ -54,7 +54,7 @@ def lower_to_ir(source: str, name: str, signature: str = VOID_KERNEL) -> str:
 
 
 def python_function(source: str, name: str) -> Any:
-    from . import arithmetic, intrinsics, system, vector_math  # noqa: F401  they define the names
+    from . import arithmetic, intrinsics, system, tiles, vector_math  # noqa: F401  they define the names
     from .dialect import NAMESPACE
 
     namespace: dict[str, Any] = {**NAMESPACE, "INF": math.inf, "NAN": math.nan, "__name__": __name__}

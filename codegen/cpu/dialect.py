@@ -62,6 +62,14 @@ class Buffer(Type):
         return SCALARS["f32" if self.dtype == "f16" else self.dtype]
 
 
+class Tile(Type):
+    """A matrix of `rows` × `columns` elements in registers: see `tiles`."""
+
+    def __init__(self, dtype: str, rows: int, columns: int) -> None:
+        self.dtype, self.rows, self.columns = dtype, rows, columns
+        super().__init__(f"Tile({dtype}, {rows}, {columns})")
+
+
 class Number(Type):
     """A Python number in the source. It has no dtype until it meets an operand that has one."""
 
@@ -75,7 +83,7 @@ class Number(Type):
 
 
 class RangeOf(Type):
-    """What `range(…)` returns, and its iterator; `kind` is "masked" or "wide": how the loop is made a vector loop."""
+    """What `range(…)` returns, and its iterator; `kind`, "masked", "wide" or "unrolled": what LLVM is to make of it."""
 
     def __init__(self, step: int, kind: str) -> None:
         self.step, self.kind = step, kind

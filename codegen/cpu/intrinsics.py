@@ -3,7 +3,8 @@
     ptr_f32(address, scope)   a buffer of float32 (also b1 i8 … u64 f16 f64) at an int64 address; memory of different
                               scopes (small ints ≥ 0) never overlaps, −1: nothing is known
     advance(buffer, k)        the same buffer k elements further on;   address(buffer) its int64 address
-    f32(x), i8(x), b1(x) …    conversion: floats to ints saturate and NaN becomes 0; ints to narrower ints wrap
+    f32(x), i8(x), b1(x) …    conversion: of floats that fit no i32 or i64, NaN too, to the least one (as x86 and NumPy
+                              do), to other ints the nearest one and 0 for NaN; ints to narrower ints wrap
     select(c, a, b)           a where c, else b; both are evaluated, no branch
     range                     as Python's, for vector loops whose last vector is masked: good for any length
     wide_range                the same for long loops of little work: more vectors at once, then a scalar remainder
@@ -150,7 +151,7 @@ def convert(b: Builder, source: str, target: str, value: str) -> str:
     if is_float(source) and is_float(target):
         return b.value(f"{'fpext' if target == 'f64' else 'fptrunc'} {old} {value} to {new}")
     if is_float(source):
-        return saturate(b, source, target, value)
+        return float_to_int(b, source, target, value)
     if is_float(target):
         return b.value(f"{'si' if is_signed(source) else 'ui'}tofp {old} {value} to {new}")
     if source != "b1" and bits(source) >= bits(target):
@@ -158,8 +159,8 @@ def convert(b: Builder, source: str, target: str, value: str) -> str:
     return b.value(f"{'sext' if is_signed(source) else 'zext'} {old} {value} to {new}")
 
 
-def saturate(b: Builder, source: str, target: str, value: str) -> str:
-    """A float as an int: the nearest limit beyond the range, 0 for NaN. (LLVM's own, fptosi.sat, seldom vectorises.)"""
+def float_to_int(b: Builder, source: str, target: str, value: str) -> str:
+    """See the table above. (LLVM's own fptosi is undefined beyond the range, and fptosi.sat seldom vectorises.)"""
     old, new = REGISTER_TYPE[source], REGISTER_TYPE[target]
     signed = is_signed(target)
     least, beyond = (-(2 ** (bits(target) - 1)), 2 ** (bits(target) - 1)) if signed else (0, 2 ** bits(target))
@@ -169,6 +170,8 @@ def saturate(b: Builder, source: str, target: str, value: str) -> str:
     )
     safe = b.value(f"select i1 {inside}, {old} {value}, {old} {constant(0, source)}")
     whole = b.value(f"fpto{'s' if signed else 'u'}i {old} {safe} to {new}")
+    if target in ("i32", "i64"):
+        return b.value(f"select i1 {inside}, {new} {whole}, {new} {least}")
     above = b.value(f"fcmp oge {old} {value}, {high}")
     whole = b.value(f"select i1 {above}, {new} {beyond - 1}, {new} {whole}")
     if not signed:

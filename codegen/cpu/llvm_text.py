@@ -27,6 +27,10 @@ REGISTER_TYPE = {
 MEMORY_TYPE = REGISTER_TYPE | {"b1": "i8", "f16": "half"}
 ITEM_SIZE = {"b1": 1, "f16": 2} | {k: int(k[1:]) // 8 for k in REGISTER_TYPE if k != "b1"}
 FIRST_LOOP_NODE = 100_000  # metadata nodes of scopes come before it
+_LOOP_HINTS = {
+    "masked": '!"llvm.loop.vectorize.predicate.enable", i1 MASKED_LOOPS',
+    "unrolled": '!"llvm.loop.unroll.full"',
+}
 
 
 def is_float(dtype: str) -> bool:
@@ -110,16 +114,15 @@ class Builder:
         self.scopes.add(scope)
         return f", !alias.scope !{3 * scope + 2}, !noalias !{3 * scope + 3}"
 
-    def loop_suffix(self, masked: bool) -> str:
-        """Metadata for a loop's back edge. `masked`: rather than run full vectors and then a remainder, mask the last
-        vector (where the target can: MASKED_LOOPS is set for it): half the code, and short loops are fast."""
-        if not masked:
+    def loop_suffix(self, kind: str) -> str:
+        """Metadata for a loop's back edge. "masked": rather than run full vectors and then a remainder, mask the last
+        vector (where the target can: MASKED_LOOPS is set for it): half the code, and short loops are fast. "unrolled":
+        no loop is left of it. "wide": nothing is said."""
+        hint = _LOOP_HINTS.get(kind)
+        if hint is None:
             return ""
         node = FIRST_LOOP_NODE + 2 * len(self.loop_metadata)
-        self.loop_metadata.append(
-            f"!{node} = distinct !{{!{node}, !{node + 1}}}\n"
-            f'!{node + 1} = !{{!"llvm.loop.vectorize.predicate.enable", i1 MASKED_LOOPS}}'
-        )
+        self.loop_metadata.append(f"!{node} = distinct !{{!{node}, !{node + 1}}}\n!{node + 1} = !{{{hint}}}")
         return f", !llvm.loop !{node}"
 
     def scope_metadata(self) -> list[str]:

@@ -9,9 +9,10 @@ from typing import Any
 
 from numba.core import ir
 
-from .dialect import SHORT_NAME, VOID, Buffer, DialectError, Number, Primitive, RangeOf, Signature, Type
+from .dialect import SHORT_NAME, VOID, Buffer, DialectError, Number, Primitive, RangeOf, Signature, Tile, Type
 from .intrinsics import OPERATORS
 from .llvm_text import REGISTER_TYPE, Builder, constant
+from .tiles import tile_type
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,8 @@ class Lowering:
     def llvm_type(t: Type) -> str:
         if isinstance(t, Buffer):
             return "ptr"
+        if isinstance(t, Tile):
+            return tile_type(t)
         if t == VOID:
             return "i1"
         if isinstance(t, Number):
@@ -120,7 +123,7 @@ class Lowering:
         step = self.loops.get(target)
         if step is None or target > self.label:
             return ""
-        return self.builder.loop_suffix(masked=step.kind != "wide")
+        return self.builder.loop_suffix(step.kind)
 
     def give_back(self, s: Any) -> None:
         if self.result == VOID:

@@ -124,7 +124,7 @@ def spell(prim: str, dtype: str, args: Sequence[str]) -> str:
 
 
 def spell_cast(source: str, target: str, arg: str) -> str:
-    """Source of `arg` converted from dtype `source` to `target`. Floats to ints: saturating, NaN to 0."""
+    """Source of `arg` converted from dtype `source` to `target`. Floats to ints: see `intrinsics`."""
     if source == target or (source == "float16" and target == "float32"):
         return arg
     if target == "float16":

@@ -23,6 +23,15 @@ class Target:
         """Whether a vector's loads and stores can be masked for elements of any size."""
         return "+avx512bw" in self.features or self.cpu in ("x86-64-v4", "skylake-avx512")
 
+    @property
+    def vector_registers(self) -> tuple[int, int]:
+        """(number, bytes of each) of the vector registers, by what the target says it has."""
+        if not self.triple.startswith("x86_64"):
+            return 32, 16
+        if self.has_masks or "+avx512f" in self.features:
+            return 32, 64
+        return 16, 32 if "+avx2" in self.features or self.cpu in ("x86-64-v3", "haswell") else 16
+
 
 @functools.cache
 def host_target(cpu: str | None = None, features: str | None = None) -> Target:

@@ -3,6 +3,56 @@
 Importing this package registers all templates with `flowc.codegen.templates`.
 """
 
-from flowc.codegen.kernels import checks, copies, gather, matmul, random, scatter, sparse_updates
+from flowc.codegen.kernels import (
+    checks,
+    colors,
+    control,
+    conv,
+    conv_filter,
+    copies,
+    gather,
+    glimpses,
+    matmul,
+    matvec,
+    normalization,
+    pooling,
+    pooling_gradients,
+    products,
+    random,
+    resample,
+    sampling,
+    scatter,
+    segments,
+    selections,
+    sequences,
+    sparse,
+    sparse_updates,
+    top_k,
+)
 
-__all__ = ["checks", "copies", "gather", "matmul", "random", "scatter", "sparse_updates"]
+__all__ = [
+    "checks",
+    "colors",
+    "control",
+    "conv",
+    "conv_filter",
+    "copies",
+    "gather",
+    "glimpses",
+    "matmul",
+    "matvec",
+    "normalization",
+    "pooling",
+    "pooling_gradients",
+    "products",
+    "random",
+    "resample",
+    "sampling",
+    "scatter",
+    "segments",
+    "selections",
+    "sequences",
+    "sparse",
+    "sparse_updates",
+    "top_k",
+]

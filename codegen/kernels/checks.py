@@ -63,6 +63,26 @@ def check_below_{T}(args, lo, hi):
 """
 
 
+# Unit: one element. Words: values, others, token, status, error. Details: position, value, other.
+CHECK_BELOW_OTHER: Final = """
+def check_below_other_{T}(args, lo, hi):
+    a = ptr_i64(args, -1)
+    x = ptr_{T}(a[0], 0)
+    y = ptr_{T}(a[1], 1)
+    token = ptr_{T}(a[2], 2)
+    if lo == 0:
+        token[0] = 0
+    for i in range(lo, hi):
+        if x[i] >= y[i]:
+            if atomic_cas(a[3], 0, a[4]) == 0:
+                record = ptr_i64(a[3], -1)
+                record[1] = i
+                record[2] = i64(x[i])
+                record[3] = i64(y[i])
+            break
+"""
+
+
 def _launch(call: Node, text: str, *words: int | StatusWord) -> Sequence[Launch]:
     x = call.args[0]
     code = kernel(text, T=element_type(x.dtype, call.attr[0]))
@@ -90,3 +110,37 @@ def check_range(call: Node) -> Sequence[Launch]:
 def check_below(call: Node) -> Sequence[Launch]:
     """Every integer is less than `limit`."""
     return _launch(call, CHECK_BELOW, params_of(call)["limit"], _status(call))
+
+
+@template("check_below_other", may_fail=True, strided=EVERY_ARGUMENT)
+def check_below_other(call: Node) -> Sequence[Launch]:
+    """Every integer is less than the one of a second array. Details of the message: position, both."""
+    x, y = call.args
+    code = kernel(CHECK_BELOW_OTHER, T=element_type(x.dtype, call.attr[0]))
+    words = (Pointer(0), Pointer(1), Pointer(-1), _status(call))
+    return [Launch(code, words, x.size, grain(2), x.size * x.dtype.size + y.size * y.dtype.size)]
+
+
+# Words: whether there is a NaN, whether there is an infinity, status, error, status, error, status, error: of NaNs, of
+# infinities, of both.
+REPORT_NUMERICS: Final = """
+def report_numerics(args, lo, hi):
+    a = ptr_i64(args, -1)
+    has_nan = ptr_b1(a[0], -1)
+    has_inf = ptr_b1(a[1], -1)
+    if has_nan[0]:
+        if has_inf[0]:
+            atomic_cas(a[6], 0, a[7])
+        else:
+            atomic_cas(a[2], 0, a[3])
+    elif has_inf[0]:
+        atomic_cas(a[4], 0, a[5])
+"""
+
+
+@template("report_numerics", may_fail=True)
+def report_numerics(call: Node) -> Sequence[Launch]:
+    """Records an error if there is a NaN, the first argument, or an infinity, the second. Its result is nothing."""
+    prefix = f"{params_of(call)['message']} : Tensor had "
+    sites = [StatusWord("InvalidArgumentError", f"{prefix}{what} values") for what in ("NaN", "Inf", "Inf and NaN")]
+    return [Launch(kernel(REPORT_NUMERICS), (Pointer(0), Pointer(1), *sites), 1, 1)]

@@ -142,6 +142,24 @@ def slice_{T}_{I}(args, lo, hi):
                     y[j * each + part] = x[j * step + part]
 """
 
+# A bfloat16 is the upper half of a float32. Unit: one element. Words: source, result.
+TRUNCATE_BFLOAT16: Final = """
+def truncate_bfloat16(args, lo, hi):
+    a = ptr_i64(args, -1)
+    source = ptr_u32(a[0], 0)
+    result = ptr_u16(a[1], 1)
+    for i in range(lo, hi):
+        result[i] = u16(shr(source[i], 16))
+"""
+WIDEN_BFLOAT16: Final = """
+def widen_bfloat16(args, lo, hi):
+    a = ptr_i64(args, -1)
+    source = ptr_u16(a[0], 0)
+    result = ptr_u32(a[1], 1)
+    for i in range(lo, hi):
+        result[i] = shl(u32(source[i]), 16)
+"""
+
 _Dimension = tuple[int, int, int]  # size, source stride, result stride
 
 
@@ -218,6 +236,18 @@ def slice_(call: Node) -> Sequence[Launch]:
     words: tuple[Word, ...] = (Pointer(0), Pointer(1), Pointer(-1), len(source.shape), error, each, *dims)
     code = kernel(SLICE, T=kind, I=element_type(begin.dtype, "Slice"))
     return [Launch(code, words, prod(call.shape[:-1]), grain(call.shape[-1] * each), 2 * call.size * call.dtype.size)]
+
+
+@template("truncate_bfloat16", strided=EVERY_ARGUMENT)
+def truncate_bfloat16(call: Node) -> Sequence[Launch]:
+    """The upper halves of float32 values."""
+    return [Launch(kernel(TRUNCATE_BFLOAT16), (Pointer(0), Pointer(-1)), call.size, grain(1), 6 * call.size)]
+
+
+@template("widen_bfloat16", strided=EVERY_ARGUMENT)
+def widen_bfloat16(call: Node) -> Sequence[Launch]:
+    """The float32 values whose upper halves these are."""
+    return [Launch(kernel(WIDEN_BFLOAT16), (Pointer(0), Pointer(-1)), call.size, grain(1), 6 * call.size)]
 
 
 def _with_elements(before: Shape, shape: Shape, each: int) -> tuple[Shape, Shape]:

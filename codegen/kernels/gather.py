@@ -7,7 +7,7 @@ from math import prod
 from typing import Final
 
 from flowc.codegen.ir import Node
-from flowc.codegen.kernels.source import element_type, grain, kernel, moved_type
+from flowc.codegen.kernels.source import element_type, grain, kernel, moved_type, out_of_range
 from flowc.codegen.templates import EVERY_ARGUMENT, Launch, Pointer, StatusWord, template
 
 # Unit: one index. Words: table, indices, result, rows of the table, elements a row, status, error. A row whose index is
@@ -37,8 +37,6 @@ def gather_rows_{T}_{I}(args, lo, hi):
                 record[3] = rows
 """
 
-OUT_OF_RANGE: Final = "indices[{0}] = {1} is not in [0, {2})"
-
 
 @template("gather", may_fail=True, strided=EVERY_ARGUMENT)
 def gather(call: Node) -> Sequence[Launch]:
@@ -47,7 +45,7 @@ def gather(call: Node) -> Sequence[Launch]:
     kind, each = moved_type(table.dtype, "Gather")
     n = prod(table.shape[1:]) * each
     code = kernel(GATHER_ROWS, T=kind, I=element_type(indices.dtype, "Gather"))
-    error = StatusWord("InvalidArgumentError", OUT_OF_RANGE)
+    error = StatusWord("InvalidArgumentError", out_of_range("indices", indices.shape))
     words = (Pointer(0), Pointer(1), Pointer(-1), table.shape[0], n, error)
     moved = 2 * call.size * call.dtype.size + indices.size * indices.dtype.size
     return [Launch(code, words, indices.size, grain(n), moved)]

@@ -87,7 +87,9 @@ def matmul_{T}(args, lo, hi):
 
 
 @dataclass(frozen=True)
-class _Blas:
+class Blas:
+    """BLAS's routines for one type."""
+
     name: str  # of the element type, in kernels' names
     symbol: str
     call: str  # the dialect's call_gemm_…
@@ -97,10 +99,10 @@ class _Blas:
 
 _WORDS: Final = 17  # before the scalars
 _BLAS: Final = {
-    float32: _Blas("f32", "cblas_sgemm", "f32", 64),
-    float64: _Blas("f64", "cblas_dgemm", "f64", 32),
-    complex64: _Blas("c64", "cblas_cgemm", "ptr", 16, struct.unpack("<2q", struct.pack("<4f", 1, 0, 0, 0))),
-    complex128: _Blas("c128", "cblas_zgemm", "ptr", 8, struct.unpack("<4q", struct.pack("<4d", 1, 0, 0, 0))),
+    float32: Blas("f32", "cblas_sgemm", "f32", 64),
+    float64: Blas("f64", "cblas_dgemm", "f64", 32),
+    complex64: Blas("c64", "cblas_cgemm", "ptr", 16, struct.unpack("<2q", struct.pack("<4f", 1, 0, 0, 0))),
+    complex128: Blas("c128", "cblas_zgemm", "ptr", 8, struct.unpack("<4q", struct.pack("<4d", 1, 0, 0, 0))),
 }
 _CHUNK_NS: Final = 6000  # work that is worth a thread of its own
 _LEAST_BLOCK: Final = 32  # rows or columns
@@ -139,7 +141,7 @@ def sizes_of(call: Node) -> tuple[int, int, int]:
 @template("gemm", strided=EVERY_ARGUMENT)
 def gemm(call: Node) -> Sequence[Launch]:
     """One launch, or for a small batch one a product."""
-    blas = _blas(call.dtype)
+    blas = blas_of(call.dtype)
     batch, m, n = sizes_of(call)
     work_ns = 2 * m * n * call.args[0].shape[-1] // blas.flop_ns
     if batch == 1 or (batch < _FEW_PRODUCTS and work_ns > _CHUNK_NS):
@@ -152,19 +154,19 @@ def gemm(call: Node) -> Sequence[Launch]:
 @template("gemm_add", in_place=0, strided=frozenset({1, 2}))
 def gemm_add(call: Node) -> Sequence[Launch]:
     """A matrix plus `alpha` times the product of two others, in the first one's memory; real numbers only."""
-    blas = _blas(call.dtype)
+    blas = blas_of(call.dtype)
     _, m, n = sizes_of(call)
     launch = _split_product(call, blas, 0, 2 * m * n * call.args[1].shape[-1] // blas.flop_ns)
-    return [replace(launch, words=(*launch.words, _bits(params_of(call)["alpha"], call.dtype)))]
+    return [replace(launch, words=(*launch.words, bits_of(params_of(call)["alpha"], call.dtype)))]
 
 
-def _bits(value: float, dtype: DType) -> int:
+def bits_of(value: float, dtype: DType) -> int:
     """A number as the argument word that a kernel reads it from."""
     data = np.asarray(value, dtype.as_numpy_dtype).tobytes().ljust(8, b"\0")
     return int(struct.unpack("<q", data)[0])
 
 
-def _split_product(call: Node, blas: _Blas, index: int, work_ns: int) -> Launch:
+def _split_product(call: Node, blas: Blas, index: int, work_ns: int) -> Launch:
     """Product `index` of the batch, in blocks of rows or, if there are more of them, columns."""
     a, b = call.args[-2:]
     batch, m, n = sizes_of(call)
@@ -189,7 +191,7 @@ def _block(size: int, work_ns: int, least_ns: int) -> int:
     return (-(-size // blocks) + 3) // 4 * 4 if blocks > 1 else size
 
 
-def _words(call: Node, blas: _Blas, index: int, blocks: tuple[int, ...]) -> tuple[Word, ...]:
+def _words(call: Node, blas: Blas, index: int, blocks: tuple[int, ...]) -> tuple[Word, ...]:
     _, m, n = sizes_of(call)
     factors = call.args[-2:]
     k = factors[0].shape[-1]
@@ -208,14 +210,15 @@ def _layout(matrix: Node) -> MatrixLayout:
     return layout
 
 
-def _code(text: str, blas: _Blas) -> Kernel:
+def _code(text: str, blas: Blas) -> Kernel:
     one, zero = "1.0", "0.0"
     if blas.scalars:
         one, zero = f"args + {8 * _WORDS}", f"args + {8 * (_WORDS + len(blas.scalars) // 2)}"
     return kernel(text, NAME=blas.name, CALL=blas.call, ONE=one, ZERO=zero)
 
 
-def _blas(dtype: DType) -> _Blas:
+def blas_of(dtype: DType) -> Blas:
+    """The routines of BLAS for a type; UnimplementedError if it has none."""
     if dtype not in _BLAS:
         raise no_kernel("MatMul", dtype)
     return _BLAS[dtype]

@@ -188,7 +188,7 @@ def key_of(seed: int, seed2: int) -> int:
     return key - (1 << 64) if key >> 63 else key
 
 
-def _state(call: Node) -> tuple[Word, ...]:
+def state_words(call: Node) -> tuple[Word, ...]:
     """The words of the key and the count of runs. A state word whose name ends in /key starts as 64 random bits."""
     params = params_of(call)
     owner, (seed, seed2) = params["key"], params["seed"]
@@ -197,9 +197,9 @@ def _state(call: Node) -> tuple[Word, ...]:
     return 0, StateWord(f"{owner}/key"), StateWord(f"{owner}/counter")
 
 
-def _advance(call: Node) -> Launch:
+def advance_count(call: Node) -> Launch:
     """The launch that counts the run, after all threads have read the count."""
-    return Launch(kernel(ADVANCE), (_state(call)[2],), 1, grain(1))
+    return Launch(kernel(ADVANCE), (state_words(call)[2],), 1, grain(1))
 
 
 @template("random")
@@ -209,9 +209,9 @@ def random(call: Node) -> Sequence[Launch]:
     if kind not in ("f16", "f32", "f64"):
         raise no_kernel("A random op", call.dtype)
     code = fill_kernel(params_of(call)["distribution"], kind)
-    words = (Pointer(-1), call.size, *_state(call))
+    words = (Pointer(-1), call.size, *state_words(call))
     blocks = -(-call.size // (2 if kind == "f64" else 4))
-    return [Launch(code, words, blocks, _CHUNK_BLOCKS, call.size * call.dtype.size), _advance(call)]
+    return [Launch(code, words, blocks, _CHUNK_BLOCKS, call.size * call.dtype.size), advance_count(call)]
 
 
 @template("random_permutation")
@@ -219,6 +219,6 @@ def random_permutation(call: Node) -> Sequence[Launch]:
     """0 … n-1 in random order, int64."""
     block = _indented(PHILOX.format(BLOCK="i"), 2)
     code = kernel(PERMUTATION, PREPARE=_indented(PREPARE, 1), BLOCK=block)
-    words = (Pointer(-1), call.size, *_state(call))
+    words = (Pointer(-1), call.size, *state_words(call))
     launch = Launch(code, words, 1, grain(_PERMUTATION_WORK * call.size), call.size * 8)
-    return [launch, _advance(call)]
+    return [launch, advance_count(call)]

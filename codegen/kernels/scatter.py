@@ -1,4 +1,5 @@
-"""Rows changed by index, in place: `scatter_update`, `scatter_add`, `scatter_sub` (table, indices, updates, checked).
+"""Rows changed by index, in place: `scatter_update`, `scatter_add`, `scatter_sub` (table, indices, updates, checked);
+`invert_permutation`.
 
 `checked` is the result of `check_range` on the indices: the table may be a variable, which a failed run must not
 change, so the check comes first. Threads divide the columns, and each goes through the indices in order: rows of a
@@ -13,7 +14,7 @@ from typing import Final
 
 from flowc.codegen.ir import Node
 from flowc.codegen.kernels.source import components, element_type, grain, kernel, moved_type
-from flowc.codegen.templates import EVERY_ARGUMENT, Launch, Pointer, template
+from flowc.codegen.templates import EVERY_ARGUMENT, Launch, Pointer, StatusWord, template
 
 # Unit: one column. Words: table, indices, updates, rows of the table, columns, number of indices.
 SCATTER_ROWS: Final = """
@@ -31,6 +32,28 @@ def scatter_{NAME}_{T}_{I}(args, lo, hi):
             x = advance(updates, i * n)
             for j in range(lo, hi):
                 y[j] = {VALUE}
+"""
+
+# One unit, for all of it. Words: permutation, result, its length, status, error, status, error.
+INVERT_PERMUTATION: Final = """
+def invert_permutation_{I}(args, lo, hi):
+    a = ptr_i64(args, -1)
+    x = ptr_{I}(a[0], 0)
+    y = ptr_{I}(a[1], 1)
+    n = a[2]
+    for i in range(n):
+        y[i] = -1
+    for i in range(n):
+        place = i64(x[i])
+        if place < 0 or place >= n:
+            if atomic_cas(a[3], 0, a[4]) == 0:
+                record = ptr_i64(a[3], -1)
+                record[1] = place
+                record[2] = n
+        else:
+            if y[place] >= 0 and atomic_cas(a[5], 0, a[6]) == 0:
+                ptr_i64(a[5], -1)[1] = place
+            y[place] = {I}(i)
 """
 
 _LEAST_COLUMNS: Final = 64  # a chunk of fewer shares cache lines with others
@@ -61,3 +84,14 @@ def scatter_add(call: Node) -> Sequence[Launch]:
 def scatter_sub(call: Node) -> Sequence[Launch]:
     """table[indices[i]] -= updates[i]."""
     return _scatter(call, "sub", "y[j] - x[j]", *components(call.dtype, "ScatterSub"))
+
+
+@template("invert_permutation", may_fail=True, strided=EVERY_ARGUMENT)
+def invert_permutation(call: Node) -> Sequence[Launch]:
+    """result[x[i]] = i. What is no permutation is an InvalidArgumentError."""
+    (x,) = call.args
+    code = kernel(INVERT_PERMUTATION, I=element_type(x.dtype, "InvertPermutation"))
+    outside = StatusWord("InvalidArgumentError", "{0} is not between 0 and {1}")
+    duplicate = StatusWord("InvalidArgumentError", "{0} is duplicated in the input.")
+    words = (Pointer(0), Pointer(-1), x.size, outside, duplicate)
+    return [Launch(code, words, 1, grain(2 * x.size), 2 * x.size * x.dtype.size)]

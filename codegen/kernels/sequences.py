@@ -1,4 +1,6 @@
-"""Sequences of different lengths: `reverse_sequence`(x, lengths), with the dimensions `sequence` and `batch`."""
+"""Sequences along a dimension: `reverse_sequence`(x, lengths), with the dimensions `sequence` and `batch`; `cumsum`(x)
+along `axis`, `exclusive` or not, from the end if `backwards`.
+"""
 
 from __future__ import annotations
 
@@ -50,6 +52,46 @@ def reverse_sequence_{T}_{I}(args, lo, hi):
         for j in range(n):
             y[j] = x[j]
 """
+
+
+# Unit: one sequence. Words: x, result, length, elements between neighbours, whether a sum is without its own element,
+# whether sums start at the end, and 0 of any type.
+CUMSUM: Final = """
+def cumsum_{T}(args, lo, hi):
+    a = ptr_i64(args, -1)
+    x = ptr_{T}(a[0], 0)
+    result = ptr_{T}(a[1], 1)
+    n = a[2]
+    apart = a[3]
+    for sequence in range(lo, hi):
+        outer = idiv(sequence, apart)
+        place = outer * n * apart + sequence - outer * apart
+        step = apart
+        if a[5] != 0:
+            place = place + (n - 1) * apart
+            step = -apart
+        total = ptr_{T}(args + 48, -1)[0]
+        for i in range(n):
+            before = total
+            total = before + x[place]
+            if a[4] != 0:
+                result[place] = before
+            else:
+                result[place] = total
+            place = place + step
+"""
+
+
+@template("cumsum")
+def cumsum(call: Node) -> Sequence[Launch]:
+    """One launch: each sequence is added up by one thread, in its order."""
+    params = params_of(call)
+    (x,) = call.args
+    axis = params["axis"]
+    n, apart = x.shape[axis], prod(x.shape[axis + 1 :])
+    words = (Pointer(0), Pointer(-1), n, apart, int(params["exclusive"]), int(params["backwards"]), 0)
+    code = kernel(CUMSUM, T=element_type(x.dtype, "Cumsum"))
+    return [Launch(code, words, prod(x.shape[:axis]) * apart, grain(n), 2 * call.size * call.dtype.size)]
 
 
 @template("reverse_sequence", may_fail=True, strided=EVERY_ARGUMENT)

@@ -10,6 +10,8 @@ import re
 from functools import cache
 from typing import Final
 
+import numpy as np
+
 from flowc.codegen.ir import Node, Shape, access
 from flowc.codegen.plan import Kernel
 from flowc.framework.dtypes import COMPLEX, DType, complex64, complex128
@@ -69,6 +71,23 @@ def moved_access(node: Node, what: str) -> tuple[str, Shape, tuple[int, ...]]:
     if each == 1:
         return kind, node.shape, strides
     return kind, (*node.shape, each), (*[s * each for s in strides], 1)
+
+
+def scalar_word(value: float, dtype: DType) -> int:
+    """A number as an argument word, to be read as `ptr_f32(args + 8 * place, -1)[0]`."""
+    data = np.asarray(value, dtype.as_numpy_dtype).tobytes().ljust(8, b"\0")
+    return int.from_bytes(data, "little", signed=True)
+
+
+def element(name: str, shape: Shape) -> str:
+    """For a message: how to call the element of a tensor whose position is detail 0, as `ids[1,0]`."""
+    sizes = ",".join(map(str, shape))
+    return f"{name}[{{0:{sizes}}}]" if shape else name
+
+
+def out_of_range(name: str, shape: Shape) -> str:
+    """The message of an index that is not in range. Details: its position, the index, the bound."""
+    return element(name, shape) + " = {1} is not in [0, {2})"
 
 
 def grain(work: int) -> int:

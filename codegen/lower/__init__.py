@@ -24,6 +24,7 @@ from flowc.codegen.lower import (
     softmax_algebra,
     sparse,
     state,
+    sums,
     top_k,
     training,
 )
@@ -49,6 +50,7 @@ __all__ = [
     "softmax_algebra",
     "sparse",
     "state",
+    "sums",
     "top_k",
     "training",
 ]

@@ -17,6 +17,7 @@ from flowc.codegen.lower.common import dense, full, refuse_strings, stored
 from flowc.codegen.lower.registry import LoweredOp, lowering
 from flowc.codegen.lower.state import scattered
 from flowc.codegen.program import Program
+from flowc.codegen.templates import params_of
 from flowc.framework.constant_value import values_from_shapes
 from flowc.framework.dtypes import int64
 
@@ -76,7 +77,7 @@ def transpose(p: Program, op: LoweredOp, x: Node, perm: Node) -> Node:
 def slice_(p: Program, op: LoweredOp, x: Node, begin: Node, size: Node) -> Node:
     """A view; a copy where `begin` is only known when running."""
     if op.values[1] is not None:
-        return p.slice(x, op.values[1].tolist(), op.shapes[0])
+        return _block(p, x, op.values[1].tolist(), op.shapes[0])
     refuse_strings(x.dtype, "Slice")
     return p.call("slice", [stored(p, x), dense(p, begin)], op.shapes[0], x.dtype)
 
@@ -89,7 +90,19 @@ def split(p: Program, op: LoweredOp, axis: Node, x: Node) -> Sequence[Node]:
 
 
 def _part(p: Program, x: Node, axis: int, start: int, shape: Shape) -> Node:
-    return p.slice(x, [start if a == axis else 0 for a in range(len(shape))], shape)
+    return _block(p, x, [start if a == axis else 0 for a in range(len(shape))], shape)
+
+
+def _block(p: Program, x: Node, begin: Sequence[int], size: Shape) -> Node:
+    """The block of `size` that starts at `begin`: of arrays that were joined, taken from the one that it lies in."""
+    if x.op == "call" and x.attr[0] == "concat":
+        axis, start = params_of(x)["axis"], 0
+        for part in x.args:
+            end = start + part.shape[axis]
+            if start <= begin[axis] and begin[axis] + size[axis] <= end:
+                return _block(p, part, [b - start if a == axis else b for a, b in enumerate(begin)], size)
+            start = end
+    return p.slice(x, begin, size)
 
 
 @lowering("Unpack")
@@ -147,19 +160,22 @@ def concat(p: Program, op: LoweredOp, axis: Node, *values: Node) -> Node:
     at = int(op.known(0)) % len(op.shapes[0])
     if 0 in op.shapes[0]:
         return full(p, op.shapes[0], 0, op.dtypes[0])
-    return _joined(p, [x for x in values if x.size], at, op.shapes[0])
+    return joined(p, [x for x in values if x.size], at)
 
 
 @lowering("Pack")
 def pack(p: Program, op: LoweredOp, *values: Node) -> Node:
     refuse_strings(op.dtypes[0], "Pack")
-    return _joined(p, [p.reshape(x, (1, *x.shape)) for x in values], 0, op.shapes[0])
+    return joined(p, [p.reshape(x, (1, *x.shape)) for x in values], 0)
 
 
-def _joined(p: Program, values: Sequence[Node], axis: int, shape: Shape) -> Node:
+def joined(p: Program, values: Sequence[Node], axis: int) -> Node:
+    """Arrays one behind the other along `axis`; they agree in all other sizes."""
+    first = values[0]
     if len(values) == 1:
-        return values[0]
-    return p.call("concat", [stored(p, x) for x in values], shape, values[0].dtype, axis=axis)
+        return first
+    shape = *first.shape[:axis], sum(x.shape[axis] for x in values), *first.shape[axis + 1 :]
+    return p.call("concat", [stored(p, x) for x in values], shape, first.dtype, axis=axis)
 
 
 @lowering("Gather")

@@ -113,12 +113,12 @@ def _why_no_kernel(phase: Phase, filter: Node) -> str:
     """Why the kernel for convolutions cannot do this one, or not well; empty if it can."""
     if phase.across.count < _LEAST_ROW:
         return f"fewer than {_LEAST_ROW} windows in a row"
-    return "" if can_copy(phase, *filter.shape[2:], filter.dtype) else _LARGE_WINDOWS
+    return "" if can_copy(phase, filter) else _LARGE_WINDOWS
 
 
 def _convolved(p: Program, image: Node, phases: Sequence[tuple[Phase, Node]], shape: Shape) -> Node:
     image = stored(p, image) if pixels_adjoin(image) else p.map("copy", image)
-    filters = [_in_panels(p, filter, filter_shape(phase, *filter.shape[2:], image.dtype)) for phase, filter in phases]
+    filters = [_in_panels(p, filter, filter_shape(phase, filter)) for phase, filter in phases]
     return p.call("conv2d", [image, *filters], shape, image.dtype, phases=tuple(phase for phase, _ in phases))
 
 
@@ -182,11 +182,9 @@ def _filter_gradient(
 def _in_order(p: Program, sums: Node, shape: Shape, by: Division) -> Node:
     """Sums [parts, chunks, panels, rows, runs, taps, columns of a panel], added up, as a filter of `shape`."""
     rows, columns = shape[:2]
-    parts, chunks, panels, _, runs, *_ = sums.shape
-    sums = p.slice(sums, (0,) * 7, (*sums.shape[:5], columns * by.chunk // runs, by.tile.columns))
-    by_row = p.transpose(sums, (0, 3, 1, 4, 5, 2, 6))  # parts, rows, chunks, runs, taps, panels, columns of a panel
-    total = p.reduce("sum", by_row, (0,)) if parts > 1 else p.reshape(by_row, by_row.shape[1:])
-    all_filters = panels * by.tile.columns
-    split = p.reshape(total, (rows, chunks, columns, by.chunk, all_filters))
-    joined = p.reshape(p.transpose(split, (0, 2, 1, 3, 4)), (rows, columns, chunks * by.chunk, all_filters))
-    return p.slice(joined, (0, 0, 0, 0), shape)
+    parts, chunks, panels, _, runs, _, width = sums.shape
+    sums = p.slice(sums, (0,) * 7, (*sums.shape[:5], columns * by.chunk // runs, width))
+    split = p.reshape(sums, (parts, chunks, panels, rows, columns, by.chunk, width))
+    ordered = p.transpose(split, (0, 3, 4, 1, 5, 2, 6))
+    total = p.reduce("sum", ordered, (0,)) if parts > 1 else p.reshape(ordered, ordered.shape[1:])
+    return p.slice(p.reshape(total, (rows, columns, chunks * by.chunk, panels * width)), (0, 0, 0, 0), shape)

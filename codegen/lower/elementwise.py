@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from functools import reduce
 from typing import Final
 
 from flowc.codegen.ir import Node
 from flowc.codegen.lower.common import checked, dense, full, invalid, refuse_strings
 from flowc.codegen.lower.registry import LoweredOp, lowering
 from flowc.codegen.program import Program
-from flowc.framework.dtypes import DType, bfloat16, bool_, complex64, float32, float64
+from flowc.framework.dtypes import CASTABLE, DType, bfloat16, bool_, complex64, float32, float64
+from flowc.framework.errors import UnimplementedError
 
 UNARY: Final = {
     "Abs": "abs",
@@ -102,6 +102,8 @@ def _part(z: Node) -> DType:
 @lowering("Cast")
 def cast(p: Program, op: LoweredOp, x: Node) -> Node:
     """As C converts; a complex number is true unless both parts are 0. A bfloat16 goes by way of float32."""
+    if not CASTABLE.issuperset((x.dtype, op.dtypes[0])):
+        raise UnimplementedError(None, None, f"Cast {x.dtype.name} to {op.dtypes[0].name} is not supported")
     if x.dtype is bfloat16:
         return p.cast(p.call("widen_bfloat16", [dense(p, x)], x.shape, float32), op.dtypes[0])
     if op.dtypes[0] is bfloat16:
@@ -109,11 +111,6 @@ def cast(p: Program, op: LoweredOp, x: Node) -> Node:
     if x.dtype.is_complex and op.dtypes[0] is bool_:
         return p.map("ne", x, p.scalar(0, x.dtype))
     return p.cast(x, op.dtypes[0])
-
-
-@lowering("AddN")
-def add_n(p: Program, op: LoweredOp, *inputs: Node) -> Node:
-    return reduce(lambda total, x: p.map("add", total, x), inputs)
 
 
 @lowering("Select")

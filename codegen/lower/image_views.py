@@ -33,8 +33,8 @@ def spread(p: Program, grad: Node, image: Sequence[int], down: Windows, across: 
     batch, rows, columns, channels = grad.shape
     apart = p.reshape(stored(p, grad), (batch, rows, 1, columns, 1, channels))
     if (down.stride, across.stride) != (1, 1):
-        shape = (batch, rows, down.stride, columns, across.stride, channels)
-        apart = p.call("pad", [apart], shape, grad.dtype, before=(0,) * 6)
+        strided = (batch, rows, down.stride, columns, across.stride, channels)
+        apart = p.call("pad", [apart], strided, grad.dtype, before=(0,) * 6)
     apart = p.reshape(apart, (batch, rows * down.stride, columns * across.stride, channels))
     before = [w.size - 1 - w.before for w in (down, across)]
     shape = (batch, image[1] + down.size - 1, image[2] + across.size - 1, channels)

@@ -31,8 +31,12 @@ def adjust_contrast(p: Program, op: LoweredOp, images: Node, factor: Node, least
     rank = len(x.shape)
     total = p.reduce("sum", x, [rank - 3, rank - 2], keep_dims=True)
     mean = p.map("mul", total, p.scalar(1 / max(prod(x.shape[-3:-1]), 1), float32))
-    adjusted = p.map("add", p.map("mul", p.map("sub", x, mean), factor), mean)
-    return p.map("minimum", p.map("maximum", adjusted, least), greatest)
+    *outer, height, width, channels = x.shape
+    # A row of the image beside a row of means: one long loop, where a loop over the channels would be a short one.
+    means = p.map("copy", p.broadcast(mean, (*outer, 1, width, channels)))
+    row, rows = p.reshape(means, (*outer, 1, width * channels)), p.reshape(x, (*outer, height, width * channels))
+    adjusted = p.map("add", p.map("mul", p.map("sub", rows, row), factor), row)
+    return p.reshape(p.map("minimum", p.map("maximum", adjusted, least), greatest), x.shape)
 
 
 @lowering("RandomCrop")
@@ -43,9 +47,13 @@ def random_crop(p: Program, op: LoweredOp, image: Node, size: Node) -> Node:
         raise invalid(f"The crop to {list(op.shapes[0])} is larger than the image of shape {list(image.shape)}")
     if max(room) == 1:
         return image
-    part = p.call("random", [], (3,), float64, distribution="uniform", **identity_and_seed(op))
-    corner = p.cast(p.map("mul", part, p.const(np.array(room, np.float64))), int64)
-    return p.call("slice", [stored(p, image), p.map("copy", corner)], op.shapes[0], image.dtype)
+    part = p.call("random", [], (2,), float64, distribution="uniform", **identity_and_seed(op))
+    corner = p.cast(p.map("mul", part, p.const(np.array(room[:2], np.float64))), int64)
+    # Rows of pixels with their channels are copied in one piece.
+    (height, width, channels), (rows, columns, _) = image.shape, op.shapes[0]
+    start = p.map("mul", corner, p.const(np.array([1, channels], np.int64)))
+    flat = p.reshape(stored(p, image), (height, width * channels))
+    return p.reshape(p.call("slice", [flat, start], (rows, columns * channels), image.dtype), op.shapes[0])
 
 
 @lowering("ExtractGlimpse")

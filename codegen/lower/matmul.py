@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from math import prod
 from typing import Final
 
 from flowc.codegen.backend import current
 from flowc.codegen.ir import Node, access
 from flowc.codegen.kernels.matmul import matrix_layout
-from flowc.codegen.kernels.products import copied_shape, has_few_rows
+from flowc.codegen.kernels.matvec import is_matrix_by_vector
+from flowc.codegen.kernels.products import copied_shape, has_few_rows, panels_shape
 from flowc.codegen.lower.common import full, refuse_strings, stored
 from flowc.codegen.lower.registry import LoweredOp, lowering
 from flowc.codegen.program import Program
@@ -19,7 +21,11 @@ LEAST_PRODUCTS: Final = 1 << 19  # multiplications for which copies of the facto
 LEAST_ROWS: Final = 8
 LEAST_COLUMNS: Final = 32
 LEAST_RESULTS: Final = 3200
+SHARED: Final = 3  # products of few rows by one matrix, for which it pays to copy it once
+_COPIES: Final = ("matmul_left", "matmul_right")
+_VECTOR: Final = "one factor is a vector"
 LARGE: Final = 512  # from here on a BLAS comes as near to what a processor can do
+WIDE: Final = 4096  # a row of more lies on pages of its own, and a BLAS packs better
 
 
 @lowering("MatMul", "SparseMatMul")
@@ -34,8 +40,8 @@ def matmul(p: Program, op: LoweredOp, a: Node, b: Node) -> Node:
 @lowering("BatchMatMul")
 def batch_matmul(p: Program, op: LoweredOp, x: Node, y: Node) -> Node:
     """The products of stacks of matrices; `adj_x`, `adj_y`: of their conjugate transposes."""
-    stacks = [_stack(p, x, bool(op.attrs.get("adj_x"))), _stack(p, y, bool(op.attrs.get("adj_y")))]
-    return p.reshape(product(p, *stacks), op.shapes[0])
+    left, right = _stack(p, x, bool(op.attrs.get("adj_x"))), _stack(p, y, bool(op.attrs.get("adj_y")))
+    return p.reshape(product(p, left, right), op.shapes[0])
 
 
 def _stack(p: Program, x: Node, adjoint: bool) -> Node:
@@ -61,7 +67,8 @@ def product(p: Program, a: Node, b: Node, why: str = "") -> Node:
     a, b = _readable(p, a), _readable(p, b)
     by_blas = _why_blas(a, b)
     if by_blas:
-        return p.call("gemm", [a, b], shape, a.dtype, why=f"{why}; BLAS: {by_blas}" if why else f"BLAS: {by_blas}")
+        routine = "gemv" if by_blas == _VECTOR else "gemm"
+        return p.call(routine, [a, b], shape, a.dtype, why="; ".join(filter(None, (why, f"BLAS: {by_blas}"))))
     if has_few_rows(a.shape[-2]):
         a = p.call("matmul_left", [a], copied_shape(a, b), a.dtype, columns=b.shape[-1])
     else:
@@ -76,13 +83,31 @@ def _why_blas(a: Node, b: Node) -> str:
         return "kernels by tiles are the CPU's"
     if a.dtype.is_complex:
         return "complex numbers"
+    if is_matrix_by_vector(a, b):
+        return _VECTOR
     if m * n * k < LEAST_PRODUCTS:
         return f"fewer than {LEAST_PRODUCTS:,} products"
     if m < LEAST_ROWS or n < LEAST_COLUMNS or m * n < LEAST_RESULTS:
         return "a result of few rows or columns"
     if min(m, n, k) > LARGE:
         return f"more than {LARGE} rows, columns and terms"
+    if max(n, k) > WIDE:
+        return f"more than {WIDE} columns or terms"
     return ""
+
+
+def with_shared_panels(p: Program, call: Node, args: Sequence[Node], uses: Mapping[int, int]) -> Node | None:
+    """A product of few rows, of `args` now, by a copy of its second factor, where others use that copy, too; or None.
+
+    `uses`: by how many nodes each node is read, by id.
+    """
+    if call.attr[0] != "matmul" or len(call.shape) != 2 or not has_few_rows(call.shape[0]):
+        return None
+    if uses[call.args[1].id] < SHARED or params_of(call).get("panels"):
+        return None
+    a, b, *rest = args
+    panels = p.call("matmul_right", [b], panels_shape(call.shape[0], b), b.dtype, rows=call.shape[0])
+    return p.call("matmul", [a, panels, *rest], call.shape, call.dtype, **params_of(call), panels=True)
 
 
 def added_product(p: Program, base: Node, product: Node, alpha: float) -> Node:
@@ -93,8 +118,17 @@ def added_product(p: Program, base: Node, product: Node, alpha: float) -> Node:
         return p.call("gemm_add", [base, a, b], product.shape, product.dtype, alpha=alpha, why=why)
     if has_few_rows(product.shape[0]):
         a = p.call(a.attr[0], a.args, a.shape, a.dtype, **params_of(a), alpha=alpha)
-        return p.call("matmul_add", [base, a, b], product.shape, product.dtype)
+        panels = {"panels": True} if params_of(product).get("panels") else {}
+        return p.call("matmul_add", [base, a, b], product.shape, product.dtype, **panels)
     return p.call("matmul_add", [base, a, b], product.shape, product.dtype, alpha=alpha)
+
+
+def factors_of(node: Node) -> tuple[Node, Node] | None:
+    """The matrices [m, k] and [k, n] of which `node` is the product by `gemm` or `matmul`; None for other nodes."""
+    if node.op != "call" or node.attr[0] not in ("gemm", "matmul") or len(node.shape) != 2:
+        return None
+    a, b = (x.args[0] if x.op == "call" and x.attr[0] in _COPIES else x for x in node.args[:2])
+    return a, b
 
 
 def _readable(p: Program, x: Node) -> Node:

@@ -114,3 +114,12 @@ def reverse_sequence(p: Program, op: LoweredOp, x: Node, lengths: Node) -> Node:
         return x
     args = [dense(p, x), dense(p, lengths)]
     return p.call("reverse_sequence", args, x.shape, x.dtype, sequence=sequence, batch=batch)
+
+
+@lowering("Cumsum")
+def cumsum(p: Program, op: LoweredOp, x: Node, axis: Node) -> Node:
+    if not x.size:
+        return x
+    at = int(op.known(1)) % len(x.shape)
+    exclusive, backwards = (bool(op.attrs[name]) for name in ("exclusive", "reverse"))
+    return p.call("cumsum", [dense(p, x)], x.shape, x.dtype, axis=at, exclusive=exclusive, backwards=backwards)

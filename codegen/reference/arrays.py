@@ -78,7 +78,7 @@ def _reshape(op: ReferenceOp, x: Array, shape: Array) -> Array:
 def _expand_dims(op: ReferenceOp, x: Array, dim: Array) -> Array:
     if not -x.ndim - 1 <= dim <= x.ndim:
         invalid(f"Dimension {dim} is out of range for a tensor of rank {x.ndim}")
-    return np.expand_dims(x, int(dim))
+    return np.expand_dims(x, dim.item())
 
 
 @reference("Squeeze")
@@ -86,7 +86,7 @@ def _squeeze(op: ReferenceOp, x: Array) -> Array:
     dims = op.attrs.get("squeeze_dims") or [i for i, n in enumerate(x.shape) if n == 1]
     if any(x.shape[d] != 1 for d in dims):
         invalid(f"Can only squeeze dimensions of size 1, not dimensions {list(dims)} of shape {list(x.shape)}")
-    return np.squeeze(x, tuple(int(d) for d in dims))
+    return np.squeeze(x, tuple({int(d) % x.ndim for d in dims}))
 
 
 @reference("Transpose")
@@ -112,7 +112,7 @@ def _tile(op: ReferenceOp, x: Array, multiples: Array) -> Array:
 def _pad(op: ReferenceOp, x: Array, paddings: Array) -> Array:
     if (paddings < 0).any():
         invalid(f"Paddings must be >= 0, got {paddings.tolist()}")
-    return np.pad(x, [(int(a), int(b)) for a, b in paddings])
+    return np.pad(x, [(int(a), int(b)) for a, b in paddings]) if x.ndim else x
 
 
 @reference("BroadcastTo")

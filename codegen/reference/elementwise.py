@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from flowc.codegen.reference.registry import Array, ReferenceOp, cast, invalid, reference, wide
-from flowc.framework.dtypes import bfloat16, float32
+from flowc.framework.dtypes import CASTABLE, bfloat16, float32
+from flowc.framework.errors import UnimplementedError
 
 _erf = np.frompyfunc(math.erf, 1, 1)
 _UNARY: dict[str, Callable[[Array], Any]] = {
@@ -72,9 +73,12 @@ def _cast(op: ReferenceOp, x: Array) -> Array:
 
     A bfloat16, held as an uint16, is the upper half of a float32.
     """
-    if op.attrs.get("SrcT") is bfloat16:
+    source, target = op.attrs.get("SrcT", op.dtypes[0]), op.dtypes[0]
+    if not CASTABLE.issuperset((source, target)):
+        raise UnimplementedError(None, None, f"Cast {source.name} to {target.name} is not supported")
+    if source is bfloat16:
         x = (x.astype(np.uint32) << 16).view(np.float32)
-    if op.dtypes[0] is bfloat16:
+    if target is bfloat16:
         return np.asarray(np.asarray(cast(x, float32)).view(np.uint32) >> 16)
     return x != 0 if op.dtype.kind == "b" else x
 
@@ -119,7 +123,7 @@ def _div(op: ReferenceOp, x: Array, y: Array) -> Array:
 
 @reference("Inv")
 def _inv(op: ReferenceOp, x: Array) -> Array:
-    return _div(op, np.ones_like(x), x)
+    return np.asarray(_div(op, np.ones_like(x), x))
 
 
 @reference("Mod")

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from flowc.codegen.reference.arrays import check_indices
-from flowc.codegen.reference.registry import Array, ReferenceOp, invalid, reference
+from flowc.codegen.reference.registry import Array, ReferenceOp, invalid, reference, wide
 
 
 @reference("Where")
@@ -69,3 +69,13 @@ def _reverse_sequence(op: ReferenceOp, x: Array, lengths: Array) -> Array:
             invalid(f"seq_lengths[{i}] = {length} is not in [0, {result.shape[1]}]")
         result[i, :length] = result[i, :length][::-1]
     return np.moveaxis(result, (0, 1), (batch, sequence))
+
+
+@reference("Cumsum")
+def _cumsum(op: ReferenceOp, x: Array, axis: Array) -> Array:
+    """Sums of the elements up to each along an axis, with or without itself, or of those from it to the end."""
+    step = -1 if op.attrs["reverse"] else 1
+    sums = np.cumsum(np.moveaxis(wide(x), int(axis), 0)[::step], 0)
+    if op.attrs["exclusive"]:
+        sums = np.concatenate([np.zeros_like(sums[:1]), sums[:-1]])
+    return np.moveaxis(sums[::step], 0, int(axis))

@@ -1,0 +1,441 @@
+"""Products of matrices of floats by tiles that stay in registers: `matmul` and `matmul_add`.
+
+`matmul`(a, b) multiplies a [m, k] by b [k, n], or stacks of them: [batch, m, k] by [batch, k, n]. With param `bias` its
+last argument is added to each row (of as many values as whole panels have columns), and with `relu` what is below 0
+becomes 0. `matmul_add`(base, a, b) adds `alpha` times the product to what is in the memory of its first argument.
+
+A tile reads rows of a and a panel of b: as many columns as a tile has, in order. So both factors are copied, in spans
+of k. A product of few rows is divided along its columns: each unit of work copies its columns of b once; all read the
+same rows of a, which were copied before (`matmul_left`). A product of many rows is divided along its rows: each unit
+copies its rows of a, and all read the same panels of b (`matmul_right`). Products of few rows that have b in common, as
+the steps of a recurrent network, read panels of it that are copied once, too (param `panels`). A factor may be a view
+whose rows or columns lie side by side.
+
+Source: Goto and van de Geijn 2008, "Anatomy of high-performance matrix multiplication".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from flowc.codegen.cpu.target import host_target
+from flowc.codegen.ir import Node, access
+from flowc.codegen.kernels.matmul import bits_of, matrix_layout, sizes_of
+from flowc.codegen.kernels.source import element_type, kernel
+from flowc.codegen.kernels.strips import CACHE_LINE, indented, named_words
+from flowc.codegen.kernels.tiling import Tile, padded, product_tile
+from flowc.codegen.plan import Kernel
+from flowc.codegen.templates import EVERY_ARGUMENT, Launch, Pointer, params_of, template
+from flowc.framework.dtypes import DType
+
+SPAN_BYTES: Final = 1 << 10  # of a row of a; a panel of so many rows fits in the first cache
+FEW_ROWS: Final = 192  # rows of a, at most, that a unit of work has; their span fits in the second cache
+_COLUMNS: Final = 128  # of b that are copied at once
+_UNITS: Final = 16  # so that all threads have work to the end
+_LEAST_UNITS: Final = 8
+_NEAR_BYTES: Final = 1 << 20  # of b, that the second cache holds
+_ROWS: Final = 64  # of a, for which it is worth to read b
+_LEAST_ROWS: Final = 32  # of a, for which it may be
+_CHUNK_PRODUCTS: Final = 1 << 19  # multiplications that are worth a thread of their own
+_CHUNK_COPIED: Final = 1 << 14  # elements copied that are
+
+# -- copies of the factors ---------------------------------------------------------------------------------------------
+
+# `rows` rows of a from `top` on, their elements `first` … `first + depth - 1`; rows that fill the last tile are zeros.
+ROWS_OF_LEFT: Final = """
+for r in range(tiles * {R}):
+    x = advance(left, r * {PITCH})
+    if r < rows:
+        s = advance(a, (top + r) * a_step + first)
+        for t in range(depth):
+            x[t] = s[t]{SCALE}
+    else:
+        for t in range(depth):
+            x[t] = 0
+"""
+
+# The same, of a matrix whose columns lie side by side: square tiles of it are transposed.
+COLUMNS_OF_LEFT: Final = """
+for r in range(0, tiles * {R}, {L}):
+    kept = imax(imin({L}, rows - r), 0)
+    squares = depth - imod(depth, {L})
+    if kept < {L}:
+        squares = 0
+    s = advance(a, first * a_step + top + r)
+    x = advance(left, r * {PITCH})
+    for t in range(0, squares, {L}):
+        square = tile_load(tile_{T}({L}, {L}), advance(s, t * a_step), a_step)
+        tile_store(tile_transpose({SCALED_SQUARE}), advance(x, t), {PITCH})
+    for t in range(squares, depth):
+        for e in range(kept):
+            x[e * {PITCH} + t] = s[t * a_step + e]{SCALE}
+        for e in range(kept, imin({L}, tiles * {R} - r)):
+            x[e * {PITCH} + t] = 0
+"""
+
+# `together` panels of b from number `panel` on, `panel_step` elements apart; columns beyond the matrix are zeros. It
+# goes row by row, as memory is read fastest.
+ROWS_OF_RIGHT: Final = """
+for t in range(depth):
+    u = advance(b, (first + t) * b_step + start + panel * {C})
+    y = advance(right, t * {C})
+    for p in range(together):
+        columns = imin({C}, width - (panel + p) * {C})
+        if columns == {C}:
+            tile_store(tile_load(tile_{T}(1, {C}), u, 0), y, 0)
+        else:
+            for e in range(columns):
+                y[e] = u[e]
+            for e in range(columns, {C}):
+                y[e] = 0
+        u = advance(u, {C})
+        y = advance(y, panel_step)
+"""
+
+COLUMNS_OF_RIGHT: Final = """
+for p in range(together):
+    for group in range(0, {C}, {L}):
+        kept = imax(imin({L}, width - (panel + p) * {C} - group), 0)
+        squares = depth - imod(depth, {L})
+        if kept < {L}:
+            squares = 0
+        u = advance(b, (start + (panel + p) * {C} + group) * b_step + first)
+        y = advance(right, p * panel_step + group)
+        for t in range(0, squares, {L}):
+            square = tile_load(tile_{T}({L}, {L}), advance(u, t), b_step)
+            tile_store(tile_transpose(square), advance(y, t * {C}), {C})
+        for t in range(squares, depth):
+            for e in range(kept):
+                y[t * {C} + e] = u[e * b_step + t]
+            for e in range(kept, {L}):
+                y[t * {C} + e] = 0
+"""
+
+# Unit: a span of a product's k. The whole of one factor, copied for all units of the product.
+COPY: Final = """
+def matmul_{SIDE}_{NAME}_{T}(args, lo, hi):
+    w = ptr_i64(args, -1)
+{NAMES}
+    for unit in range(lo, hi):
+        batch = idiv(unit, spans)
+        first = (unit - batch * spans) * {SPAN}
+        depth = imin({SPAN}, k - first)
+{BODY}
+"""
+
+# -- products ----------------------------------------------------------------------------------------------------------
+
+# The tiles of `together` panels from number `panel` on, by the rows in `left`, over one span. Panel by panel, or, if b
+# is so small that it stays near, row by row: as the result lies in memory.
+TILES: Final = """
+for number in range(together * tiles):
+    p = idiv(number, tiles)
+    tile = number - p * tiles
+    if by_rows != 0:
+        tile = idiv(number, together)
+        p = number - tile * together
+    columns = imin({C}, width - (panel + p) * {C})
+    lines = imin({R}, rows - tile * {R})
+    whole = lines * columns == {R} * {C}
+    z = advance(result, tile * {R} * n + (panel + p) * {C})
+    c = tile_{T}({R}, {C})
+    if added + first > 0:
+        if whole:
+            c = tile_load(c, z, n)
+        else:
+            for r in range(lines):
+                for e in range(columns):
+                    edge[r * {C} + e] = z[r * n + e]
+            c = tile_load(c, edge, {C})
+    x = advance(left, tile * {R} * {PITCH})
+    y = advance(right, p * panel_step)
+    for t in range(depth):
+        c = tile_fma(c, advance(x, t), {PITCH}, advance(y, t * {C}))
+{EPILOGUE}
+    if whole:
+        tile_store(c, z, n)
+    else:
+        tile_store(c, edge, {C})
+        for r in range(lines):
+            for e in range(columns):
+                z[r * n + e] = edge[r * {C} + e]
+"""
+
+# Unit: some columns of a product of few rows, the rows of a copied before.
+OF_FEW_ROWS: Final = """
+def matmul_{NAME}_{T}(args, lo, hi):
+    w = ptr_i64(args, -1)
+    bias = ptr_{T}(w[3], 6)
+    right = {RIGHT}
+    edge = ptr_{T}(scratch({EDGE}), 5)
+{NAMES}
+    for unit in range(lo, hi):
+        batch = idiv(unit, blocks)
+        start = (unit - batch * blocks) * block
+        width = imin(block, n - start)
+        b = advance(ptr_{T}(w[1], 1), batch * b_batch)
+        result = advance(ptr_{T}(w[2], 2), batch * m * n + start)
+        panels = idiv(width + {C} - 1, {C})
+        for panel in range(0, panels, {PANELS}):
+            together = imin({PANELS}, panels - panel)
+            for first in range(0, k, {SPAN}):
+                depth = imin({SPAN}, k - first)
+                left = advance(ptr_{T}(w[0], 3), (batch * spans + idiv(first, {SPAN})) * tiles * {R} * {PITCH})
+{RIGHT_PANELS}
+{TILES}
+"""
+
+# `right`: the panels that the unit copies, or those that were copied before.
+COPIED_PANELS: Final = "panel_step = depth * {C}"
+PANELS_OF_ALL: Final = """
+panel_step = k * {C}
+right = advance(ptr_{T}(w[1], 1), (idiv(start, {C}) + panel) * panel_step + first * {C})
+"""
+
+# Unit: some rows of a product, the panels of b copied before.
+OF_MANY_ROWS: Final = """
+def matmul_{NAME}_{T}(args, lo, hi):
+    w = ptr_i64(args, -1)
+    bias = ptr_{T}(w[3], 6)
+    left = ptr_{T}(scratch({LEFT}), 3)
+    edge = ptr_{T}(scratch({EDGE}), 5)
+{NAMES}
+    for unit in range(lo, hi):
+        batch = idiv(unit, blocks)
+        top = (unit - batch * blocks) * block
+        rows = imin(block, m - top)
+        start = 0
+        width = n
+        a = advance(ptr_{T}(w[0], 0), batch * a_batch)
+        result = advance(ptr_{T}(w[2], 2), (batch * m + top) * n)
+        tiles = idiv(rows + {R} - 1, {R})
+        panel = 0
+        together = idiv(n + {C} - 1, {C})
+        panel_step = k * {C}
+        for first in range(0, k, {SPAN}):
+            depth = imin({SPAN}, k - first)
+            right = advance(ptr_{T}(w[1], 1), batch * together * panel_step + first * {C})
+{COPY_LEFT}
+{TILES}
+"""
+
+
+def has_few_rows(m: int) -> bool:
+    """Whether a product of m rows is divided along its columns."""
+    return m <= FEW_ROWS
+
+
+def copied_shape(a: Node, b: Node) -> tuple[int, ...]:
+    """The shape of what `matmul_left` makes of a, or for many rows `matmul_right` of b."""
+    m, k = a.shape[-2:]
+    if has_few_rows(m):
+        tile = product_tile(m, b.shape[-1], a.dtype)
+        return (*a.shape[:-2], -(-k // _span(a.dtype)), padded(m, tile.rows), _pitch(a.dtype))
+    return panels_shape(m, b)
+
+
+def panels_shape(m: int, b: Node) -> tuple[int, ...]:
+    """The shape of what `matmul_right` makes of b for a product of m rows."""
+    k, n = b.shape[-2:]
+    columns = product_tile(m, n, b.dtype).columns
+    return (*b.shape[:-2], padded(n, columns) // columns, k, columns)
+
+
+def _span(dtype: DType) -> int:
+    return SPAN_BYTES // dtype.size
+
+
+def _pitch(dtype: DType) -> int:
+    """Elements from row to row of a: not a power of two, as those compete for a few places in the cache."""
+    return (SPAN_BYTES + CACHE_LINE) // dtype.size
+
+
+@template("matmul_left", strided=EVERY_ARGUMENT)
+def matmul_left(call: Node) -> Sequence[Launch]:
+    """A factor of a product of few rows, in spans. Params: `columns` of the product; `alpha`, which it is multiplied
+    by, if that is given."""
+    m, k = call.args[0].shape[-2:]
+    tile = product_tile(m, params_of(call)["columns"], call.dtype)
+    copy = COLUMNS_OF_LEFT if _layout(call.args[0])[0] else ROWS_OF_LEFT
+    return [_copy(call, tile, {"k": k, "rows": m, "tiles": -(-m // tile.rows), "top": 0}, copy)]
+
+
+@template("matmul_right", strided=EVERY_ARGUMENT)
+def matmul_right(call: Node) -> Sequence[Launch]:
+    """A factor of a product of many rows, in panels. Params: `rows` of the product."""
+    k, n = call.args[0].shape[-2:]
+    tile = product_tile(params_of(call)["rows"], n, call.dtype)
+    panels = -(-n // tile.columns)
+    words = {"k": k, "together": panels, "panel_step": k * tile.columns, "start": 0, "width": n, "panel": 0}
+    return [_copy(call, tile, words, COLUMNS_OF_RIGHT if _layout(call.args[0])[0] else ROWS_OF_RIGHT)]
+
+
+def _copy(call: Node, tile: Tile, words: dict[str, int], copy: str) -> Launch:
+    """The launch that copies a factor."""
+    (factor,) = call.args
+    turned, step = _layout(factor)
+    batch, spans = (factor.shape[0] if len(factor.shape) == 3 else 1), -(-words["k"] // _span(call.dtype))
+    side, is_left = ("left", True) if copy in (ROWS_OF_LEFT, COLUMNS_OF_LEFT) else ("right", False)
+    alpha = params_of(call).get("alpha")
+    words = {**words, "spans": spans, "step": step, "source_batch": _batch_step(factor)}
+    names = _names(call.dtype, tile, alpha is not None)
+    pointers = [f"{'a' if is_left else 'b'} = advance(ptr_{{T}}(w[0], 0), batch * source_batch)"]
+    if is_left:
+        pointers += ["a_step = step", "left = advance(ptr_{T}(w[1], 3), unit * tiles * {R} * {PITCH})"]
+    else:
+        pointers += ["b_step = step", "right = advance(ptr_{T}(w[1], 4), batch * together * panel_step + first * {C})"]
+    code = kernel(
+        COPY,
+        SIDE=side,
+        NAME=f"{tile.rows}x{tile.columns}" + "_turned" * turned + "_scaled" * (alpha is not None),
+        NAMES=_named(words, 2, alpha is not None, names),
+        BODY=_filled("\n".join(pointers) + copy, 2, names),
+        **names,
+    )
+    scale = (bits_of(alpha, call.dtype),) if alpha is not None else ()
+    all_words = (Pointer(0), Pointer(-1), *words.values(), *scale)
+    grain = max(1, _CHUNK_COPIED * batch * spans // max(factor.size, 1))
+    return Launch(code, all_words, batch * spans, grain, 2 * factor.size * call.dtype.size)
+
+
+@template("matmul", strided=EVERY_ARGUMENT)
+def matmul(call: Node) -> Sequence[Launch]:
+    """One launch. Param `panels`: b was copied by `matmul_right`, though there are few rows; not for stacks."""
+    bias = 2 if params_of(call).get("bias") else 1
+    return [_product(call, (Pointer(0), Pointer(1), Pointer(-1), Pointer(bias)), call.args[:2])]
+
+
+@template("matmul_add", in_place=0, strided=frozenset({1, 2}))
+def matmul_add(call: Node) -> Sequence[Launch]:
+    """One launch. Param `alpha`: for a product of many rows; that of few rows has it in its factor."""
+    return [_product(call, (Pointer(1), Pointer(2), Pointer(-1), Pointer(1)), call.args[1:])]
+
+
+def padded_columns(call: Node) -> int:
+    """How many values a bias of the product has."""
+    _, m, n = sizes_of(call)
+    return padded(n, product_tile(m, n, call.dtype).columns)
+
+
+def _product(call: Node, pointers: tuple[Pointer, ...], factors: Sequence[Node]) -> Launch:
+    batch, m, n = sizes_of(call)
+    few = has_few_rows(m)
+    tile = product_tile(m, n, call.dtype)
+    source = factors[1] if few else factors[0]
+    k = source.shape[-2] if few else source.shape[-1]
+    block = _columns_of_block(batch, n, tile) if few else _rows_of_block(batch, m, tile)
+    words = {"m": m, "n": n, "k": k, "block": block, "blocks": -(-(n if few else m) // block)}
+    turned, step = _layout(source)
+    if few:
+        more = {"rows": m, "tiles": -(-m // tile.rows), "spans": -(-k // _span(call.dtype)), "b_step": step}
+        words |= {**more, "b_batch": 0 if params_of(call).get("panels") else _batch_step(source)}
+    else:
+        words |= {"a_step": step, "a_batch": _batch_step(source)}
+    near = k <= _span(call.dtype) and factors[1].size * call.dtype.size <= _NEAR_BYTES * batch
+    words["by_rows"] = int(not few and near)
+    words["added"] = int(len(factors) < len(call.args) and call.attr[0] == "matmul_add")
+    alpha = params_of(call).get("alpha")
+    scale = (bits_of(alpha, call.dtype),) if alpha is not None else ()
+    units = batch * words["blocks"]
+    moved = (call.size + sum(factor.size for factor in factors)) * call.dtype.size
+    grain = max(1, _CHUNK_PRODUCTS * units // max(call.size * k, 1))
+    return Launch(_code(call, tile, few, turned, words), (*pointers, *words.values(), *scale), units, grain, moved)
+
+
+def _columns_of_block(batch: int, n: int, tile: Tile) -> int:
+    """Columns a unit of a product of few rows: some hundred, of which memory is read fastest, if there are so many."""
+    panels = -(-n // tile.columns)
+    units = max(_LEAST_UNITS, min(_UNITS, n // _COLUMNS))
+    return -(-panels // max(1, min(panels, units // batch))) * tile.columns
+
+
+def _rows_of_block(batch: int, m: int, tile: Tile) -> int:
+    """Rows a unit of a product of many rows: as many as make it worth to read all of b."""
+    most = FEW_ROWS // tile.rows * tile.rows
+    units = max(_LEAST_UNITS, min(_UNITS, m // _ROWS))
+    blocks = max(-(-m // most), min(units // batch, m // _LEAST_ROWS), 1)
+    return min(padded(-(-m // blocks), tile.rows), most)
+
+
+def _layout(matrix: Node) -> tuple[bool, int]:
+    """(whether columns lie side by side, elements from row to row or column to column)."""
+    layout = matrix_layout(matrix)
+    assert layout is not None, f"matmul cannot read {matrix}: its lowering must copy it"
+    return layout.transposed, layout.stride
+
+
+def _batch_step(factor: Node) -> int:
+    return access(factor)[2][0] if len(factor.shape) == 3 else 0
+
+
+# -- code --------------------------------------------------------------------------------------------------------------
+
+
+def _names(dtype: DType, tile: Tile, scaled: bool) -> dict[str, str]:
+    """What is filled in in all texts."""
+    return {
+        "T": element_type(dtype, "MatMul"),
+        "R": str(tile.rows),
+        "C": str(tile.columns),
+        "L": str(host_target().vector_registers[1] // dtype.size),
+        "SPAN": str(_span(dtype)),
+        "PITCH": str(_pitch(dtype)),
+        "SCALE": " * alpha" * scaled,
+        "SCALED_SQUARE": "tile_scale(square, alpha)" if scaled else "square",
+    }
+
+
+def _code(call: Node, tile: Tile, few: bool, turned: bool, words: dict[str, int]) -> Kernel:
+    params = params_of(call)
+    size = call.dtype.size
+    scaled = "alpha" in params
+    names = _names(call.dtype, tile, scaled)
+    extras = "_add" * words["added"] + "_bias" * bool(params.get("bias")) + "_relu" * bool(params.get("relu"))
+    columns = max(_COLUMNS // tile.columns, 1)
+    names |= {"EPILOGUE": _epilogue(call, tile), "PANELS": str(columns)}
+    tiles = TILES.format(**names)
+    slack = int(names["L"])  # rows of a square that is transposed
+    right = f"ptr_{names['T']}(scratch({SPAN_BYTES * columns * tile.columns}), 4)"
+    if few and params.get("panels"):
+        extras = "_panels" + extras
+        right = f"ptr_{names['T']}(w[1], 1)"
+        places = {"RIGHT_PANELS": _filled(PANELS_OF_ALL, 4, names), "TILES": indented(tiles, 4)}
+    elif few:
+        copy = COPIED_PANELS + (COLUMNS_OF_RIGHT if turned else ROWS_OF_RIGHT)
+        places = {"RIGHT_PANELS": _filled(copy, 4, names), "TILES": indented(tiles, 4)}
+    else:
+        copy = COLUMNS_OF_LEFT if turned else ROWS_OF_LEFT
+        places = {"COPY_LEFT": _filled(copy, 3, names), "TILES": indented(tiles, 3)}
+    return kernel(
+        OF_FEW_ROWS if few else OF_MANY_ROWS,
+        NAME=f"{'few' if few else 'many'}_{tile.rows}x{tile.columns}" + "_turned" * turned + extras,
+        NAMES=_named(words, 4, scaled, names),
+        LEFT=str((FEW_ROWS + slack) * _pitch(call.dtype) * size),
+        RIGHT=right,
+        EDGE=str(tile.rows * tile.columns * size),
+        **places,
+        **names,
+    )
+
+
+def _filled(text: str, levels: int, names: dict[str, str]) -> str:
+    return indented(text.format(**names), levels)
+
+
+def _named(words: dict[str, int], first: int, scaled: bool, names: dict[str, str]) -> str:
+    lines = named_words(words, first)
+    address = f"args + {8 * (first + len(words))}"
+    return f"{lines}\n    alpha = ptr_{names['T']}({address}, -1)[0]" if scaled else lines
+
+
+def _epilogue(call: Node, tile: Tile) -> str:
+    params = params_of(call)
+    lines = []
+    if params.get("bias"):
+        lines.append(f"c = tile_add_row(c, advance(bias, start + (panel + p) * {tile.columns}))")
+    if params.get("relu"):
+        lines.append("c = tile_relu(c)")
+    if lines:
+        lines = ["if first + depth == k:", *("    " + line for line in lines)]
+    return indented("\n".join(lines), 1)

@@ -1,0 +1,98 @@
+"""Strips of images: what some rows of windows meet, copied with the zeros around it to memory of the kernel's own.
+
+Kernels that slide windows over images [batch, height, width, channels] divide their work into strips: some rows of one
+image's windows and, where rows are long, a piece of each. The second cache holds a strip.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable
+from typing import Final
+
+from flowc.codegen.ir import Node, access
+from flowc.framework.windows import Windows
+
+STRIP_BYTES: Final = 1 << 18  # of memory for a strip
+SLACK_BYTES: Final = 1 << 12  # behind it, which tiles may read that reach over the end of the last row
+CACHE_LINE: Final = 64
+CROWDED_BYTES: Final = 1 << 11  # elements a multiple of it apart compete for a few places in the first cache
+_GOOD_BYTES: Final = 1 << 17
+
+# Copies rows `first` … `first + count - 1` of `image`, from pixel `start` on, `pixels` of them, to `strip`: there
+# `line_step` elements a row and `pitch` a pixel, of which `kept` are copied. All that lies outside the image is zeros, and
+# so are elements between: what happens to be in memory may be denormal numbers, which are slow.
+COPY_STRIP: Final = """
+before = imin(imax(0 - start, 0), pixels)
+inside = imax(imin(image_width - imax(start, 0), pixels - before), 0)
+for r in range(count):
+    line = advance(strip, r * line_step)
+    if first + r < 0 or first + r >= image_height:
+        for j in range(pixels * pitch):
+            line[j] = 0
+    else:
+        source = advance(image, (first + r) * image_row + imax(start, 0) * image_pixel)
+        for j in range(before * pitch):
+            line[j] = 0
+        target = advance(line, before * pitch)
+        if pitch == image_pixel:
+            for j in range(inside * pitch):
+                target[j] = source[j]
+        else:
+            for p in range(inside):
+                for j in range(kept):
+                    target[p * pitch + j] = source[p * image_pixel + j]
+                for j in range(kept, pitch):
+                    target[p * pitch + j] = 0
+        for j in range((before + inside) * pitch, pixels * pitch):
+            line[j] = 0
+"""
+
+
+def needs_zeros(image: Node, down: Windows, across: Windows) -> bool:
+    """Whether some window reaches outside the image."""
+    _, height, width, _ = image.shape
+    return max(down.before, across.before, down.after(height), across.after(width)) > 0
+
+
+def pixels_met(across: Windows, count: int) -> int:
+    """How many pixels of a row `count` windows meet, those between them too."""
+    return max((count - 1) * across.stride + across.size, 0)
+
+
+def strip_fits(down: Windows, across: Windows, width: int, pixel_bytes: int) -> bool:
+    """Whether one row of `width` windows fits in a strip's memory."""
+    return down.size * pixels_met(across, width) * pixel_bytes <= STRIP_BYTES
+
+
+def strip_width(down: Windows, across: Windows, pixel_bytes: int, least: int = 1) -> int:
+    """How many windows of a row make a strip: all of them, if they fit, or at least `least` (which must fit)."""
+    pieces = 1
+    while not strip_fits(down, across, max(-(-across.count // pieces), least), pixel_bytes) and pieces < across.count:
+        pieces += 1
+    return max(-(-across.count // pieces), least)
+
+
+def strip_depth(down: Windows, row_bytes: int, most: int = _GOOD_BYTES) -> int:
+    """How many rows of windows make a strip, if each row of pixels takes `row_bytes`."""
+    rows = max(most // max(row_bytes, 1), 1)
+    depth = max(1, min(down.count, (rows - down.size) // down.stride + 1))
+    strips = -(-down.count // depth)
+    return -(-down.count // strips)
+
+
+def pixels_adjoin(image: Node) -> bool:
+    """Whether the pixels of each row lie side by side in memory, as these kernels read them."""
+    _, _, (_, _, across, inner) = access(image)
+    channels = image.shape[3]
+    return (inner == 1 or channels == 1) and (across == channels or image.shape[2] == 1)
+
+
+def indented(text: str, levels: int) -> str:
+    """Kernel text for a place that is so many levels deep."""
+    return textwrap.indent(text.strip("\n"), 4 * levels * " ")
+
+
+def named_words(names: Iterable[str], first: int) -> str:
+    """The lines that give argument words their names in a kernel: the first is number `first` of `w`."""
+    return indented("\n".join(f"{name} = w[{first + i}]" for i, name in enumerate(names)), 1)
