@@ -19,10 +19,10 @@ from flowc.codegen.memory import Layout, Place
 from flowc.codegen.nest import Operand, build_nest
 from flowc.codegen.plan import ErrorSite, FetchSpec, Kernel, Plan, Runtime, Space, TensorSpec, VariableSpec
 from flowc.codegen.program import Program
-from flowc.codegen.region import Region, arguments, region_of, start_of
+from flowc.codegen.regions.region import Region, arguments, region_of, start_of
+from flowc.codegen.regions.tables import Rows, Tables
 from flowc.codegen.render import Rendered
 from flowc.codegen.schedule import Schedule
-from flowc.codegen.tables import Rows, Tables
 from flowc.codegen.templates import (
     Launch,
     Pointer,
@@ -264,7 +264,9 @@ class _Assembler:
             self._entry(region.kernel.kernel, start, 1, 1, group, 0, node.origin)
             return
         if not current().runs_regions:
-            raise UnimplementedError(None, None, f"Operation {node.origin!r} has no GPU kernel: it runs others in turn.")
+            raise UnimplementedError(
+                None, None, f"Operation {node.origin!r} has no GPU kernel: it runs others in turn."
+            )
         parts = [self._linked(part.compiled, node, region, group) for part in region.parts]
         self.owners_of_rows.extend([group] * (len(tables.rows) - len(self.owners_of_rows)))
         start = len(tables.words)

@@ -111,6 +111,7 @@ class _Fuser:
     def _add(self, node: Node, group: Group, level: Level) -> None:
         group.levels[node] = level
         self.group_id[node] = group.id
+        before = group.ancestors
         for arg in node.args:
             base = base_of(arg)
             owner = self._group(base)
@@ -121,6 +122,14 @@ class _Fuser:
                 group.external.add(base.id)
                 if base.size >= SIBLING_SIZE:
                     self.readers.setdefault(base.id, []).append(group.id)
+        if group.dependents and group.ancestors != before:
+            self._tell_dependents(group)
+
+    def _tell_dependents(self, group: Group) -> None:
+        """What depends on a group depends on what it has come to depend on."""
+        for other in self.all:
+            if other.ancestors & group.bits:
+                other.ancestors |= group.ancestors
 
     def _new_ancestors(self, node: Node, group: Group) -> int:
         """The groups that `group` would newly depend on, had it `node`."""
@@ -233,7 +242,7 @@ class _Fuser:
         new = self._new_ancestors(node, group)
         if new & group.bits:
             return "another path between the two would make a cycle"
-        if group.dependents and new & ~group.ancestors:
+        if group.dependents and new & ~group.ancestors and node.size < SIBLING_SIZE:
             return "the group is already used by another, which would have to wait"
         return ""
 

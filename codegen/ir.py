@@ -8,7 +8,7 @@
     view      base, offset, strides          out[i…] = base.flat[offset + Σ i·stride]: reshape, transpose, slice, …
     reduce    kind, axes                     sum, prod, max, min, all, any, argmax, argmin over axes, which are dropped
     call      template(args…)                a hand-written kernel or a library call: matmul, gather, scatter, random, …
-    region    parts(args…)                   a loop or a conditional, see `flowc.codegen.region`; it has no value itself
+    region    parts(args…)                   a loop or a conditional: see `flowc.codegen.regions`; no value itself
     result    index                          one of the values that a region leaves
 
 Nodes are immutable and interned by the program that makes them (`flowc.codegen.program`), so that equal expressions are

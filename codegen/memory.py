@@ -10,7 +10,7 @@ from typing import Final
 from flowc.codegen.groups import Group
 from flowc.codegen.ir import Node, base_of, broadcast_access, is_dense
 from flowc.codegen.plan import Space
-from flowc.codegen.region import arguments, region_of, start_of
+from flowc.codegen.regions.region import arguments, region_of, start_of
 from flowc.codegen.schedule import Schedule
 
 ALIGNMENT: Final = 64

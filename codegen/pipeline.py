@@ -24,11 +24,11 @@ from flowc.codegen.feed_spec import FeedSpec, NeedsFeedValues, NeedsSegments, Va
 from flowc.codegen.fuse import Fusion, fuse, live_nodes
 from flowc.codegen.groups import Group
 from flowc.codegen.ir import Node
-from flowc.codegen.loop_kernel import loop_kernel
 from flowc.codegen.memory import Layout, plan_memory
 from flowc.codegen.plan import FetchSpec, Plan, TensorSpec, VariableSpec
 from flowc.codegen.program import Program
-from flowc.codegen.region import region_of
+from flowc.codegen.regions.loop_kernel import loop_kernel
+from flowc.codegen.regions.region import region_of
 from flowc.codegen.rewrite import rewrite
 from flowc.codegen.schedule import Schedule, is_host_value, prepare_outputs, schedule
 from flowc.codegen.segments import Segment, names_of, variable_named

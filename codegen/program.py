@@ -272,7 +272,7 @@ class Program:
         return self._make("call", dtype, tuple(shape), tuple(args), (template, tuple(sorted(params.items()))))
 
     def region(self, args: Sequence[Node], region: Any) -> Node:
-        """A loop or a conditional; see `flowc.codegen.region`, which makes them."""
+        """A loop or a conditional; see `flowc.codegen.regions.region`, which makes them."""
         return self._make("region", bool_, (), tuple(args), region)
 
     def result(self, region: Node, index: int, dtype: DType, shape: Shape) -> Node:

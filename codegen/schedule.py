@@ -15,7 +15,7 @@ from flowc.codegen.fuse import Fusion
 from flowc.codegen.groups import Group
 from flowc.codegen.ir import Node, base_of, broadcast_access, is_dense
 from flowc.codegen.program import Program
-from flowc.codegen.region import arguments, may_fail, start_of
+from flowc.codegen.regions.region import arguments, may_fail, start_of
 
 
 @dataclass

@@ -14,7 +14,6 @@ from typing import Any, Final, NoReturn
 import numpy as np
 
 import flowc.codegen.lower  # noqa: F401  # registers the lowerings
-from flowc.codegen.conditionals import lower_conditional, not_valid, only_if
 from flowc.codegen.feed_spec import (
     FeedSpec,
     NeedsComputedValue,
@@ -24,9 +23,7 @@ from flowc.codegen.feed_spec import (
     VariableShapes,
 )
 from flowc.codegen.folding import folded
-from flowc.codegen.inside import Inside, NotNative, Uses, uses_of
 from flowc.codegen.ir import Array, Node, Shape
-from flowc.codegen.loops import lower_loop
 from flowc.codegen.lower.registry import (
     OUTPUT,
     LoweredOp,
@@ -39,13 +36,17 @@ from flowc.codegen.lower.registry import (
 )
 from flowc.codegen.program import Program
 from flowc.codegen.prune import needed_ops
+from flowc.codegen.refusals import feeds_behind, refuse_open_shape, refuse_too_large, refuse_without_kernel
+from flowc.codegen.regions.conditionals import lower_conditional, not_valid, only_if
+from flowc.codegen.regions.inside import Inside, NotNative, Uses, uses_of
+from flowc.codegen.regions.loops import lower_loop
 from flowc.codegen.segments import Crossing, Seen, Segment, State, needs_segments
 from flowc.codegen.states import VariableStates
 from flowc.framework import registry
 from flowc.framework.arranging import arrange
 from flowc.framework.constant_value import values_from_shapes
 from flowc.framework.dtypes import int64
-from flowc.framework.errors import InvalidArgumentError, OpError, ResourceExhaustedError, UnimplementedError
+from flowc.framework.errors import InvalidArgumentError, OpError, UnimplementedError
 from flowc.framework.graph import Operation, Tensor
 from flowc.framework.regions import (
     CONTROL_FLOW,
@@ -58,7 +59,6 @@ from flowc.framework.regions import (
 )
 from flowc.framework.shapes import TensorShape
 
-SHAPE_FEED_LIMIT: Final = 1024
 MOST_ELEMENTS: Final = 1 << 47  # what a process can address: sizes in bytes stay far within an int64
 
 
@@ -202,7 +202,7 @@ class _Specialiser:
         except (NotNative, NeedsComputedValue) as reason:
             if self.outer is not None:  # the loop or the conditional around it cannot either
                 raise NotNative from reason
-            feeds = [] if isinstance(step, Loop) else self._feeds_behind([step.pred])
+            feeds = [] if isinstance(step, Loop) else feeds_behind([step.pred], self.feeds, self)
             if feeds:
                 raise NeedsFeedValues(feeds) from None
             raise NeedsStepping(step.ops[0]) from None
@@ -229,7 +229,7 @@ class _Specialiser:
         shapes = self._output_shapes(op, values)
         for tensor, shape in zip(op._outputs, shapes, strict=True):
             if prod(shape) > MOST_ELEMENTS:
-                self._too_large(tensor, shape)
+                refuse_too_large(tensor, shape)
             self.shapes.setdefault(tensor, shape)
         if self._fold(op, shapes, values):
             return
@@ -251,7 +251,7 @@ class _Specialiser:
                 return list(rule.function(op._attrs, [self.shape(t) for t in op._inputs], sizes))
         definition = registry.lookup(op._type)
         if definition is None:
-            self._unimplemented(op)
+            refuse_without_kernel(op)
         given_shapes = [self._given(op, index) for index in range(len(op._inputs))]
         context = _ConcreteContext(op, given_shapes, values)
         try:
@@ -299,7 +299,7 @@ class _Specialiser:
         if shape is None:
             static = tensor._shape.tuple
             if static is None or None in static:
-                self._no_fixed_shape(tensor)
+                refuse_open_shape(tensor)
             shape = tuple(d for d in static if d is not None)
         return shape
 
@@ -307,7 +307,7 @@ class _Specialiser:
         """Computes the operation now, if its result is small and depends on nothing that a run brings."""
         if update_of(op._type) is not None:
             return False
-        given = [self._given(op, index).tuple for index in range(len(op._inputs))]
+        given = (self._given(op, index).tuple for index in range(len(op._inputs)))
         known = values_from_shapes(op._type, op._attrs, given)
         if known is None:
             known = folded(op, shapes, values)
@@ -363,7 +363,7 @@ class _Specialiser:
                 return
             function = lowering_of(op._type)
             if function is None:
-                self._unimplemented(op)
+                refuse_without_kernel(op)
             result = function(self.program, view, *(self.argument(op, t) for t in op._inputs))
         except UnknownValue as unknown:
             self._unknown(op, unknown.index)
@@ -383,27 +383,12 @@ class _Specialiser:
             return [None, *others]
         return [*(self.variables.current(t) for t in op._inputs[:changed]), *others]
 
-    def _too_large(self, tensor: Tensor, shape: Shape) -> NoReturn:
-        op = tensor._op
-        message = f"{tensor.name!r} would have the shape {list(shape)}: {prod(shape):,} elements are more than fit."
-        raise ResourceExhaustedError(None, op, message)
-
-    def _no_fixed_shape(self, tensor: Tensor) -> NoReturn:
-        op = tensor._op
-        message = f"{tensor.name!r} has no fixed shape ({tensor._shape}), which flowc cannot compile yet."
-        raise UnimplementedError(None, op, message)
-
-    # -- what cannot be compiled ---------------------------------------------------------------------------------------
-
-    def _unimplemented(self, op: Operation) -> NoReturn:
-        types = ", ".join(t._dtype._base.name for t in op._inputs)
-        message = f"flowc has no kernel for op type {op._type!r} ({types or 'no inputs'})."
-        raise UnimplementedError(None, op, message)
+    # -- what is not known ---------------------------------------------------------------------------------------------
 
     def _unknown(self, op: Operation, index: int | None) -> NoReturn:
         """The shapes of `op` depend on the value of its input: ask for the feeds behind it, or for the value."""
         sources = [op._inputs[index]] if index is not None else list(op._inputs)
-        feeds = self._feeds_behind(sources)
+        feeds = feeds_behind(sources, self.feeds, self)
         if feeds:
             raise NeedsFeedValues(feeds)
         computed = [t for t in sources if self.value(t) is None and (index is not None or t._dtype._base.is_integer)]
@@ -411,31 +396,6 @@ class _Specialiser:
             message = f"The shapes of {op._name!r} do not follow from the values that this run has."
             raise UnimplementedError(None, op, message)
         raise NeedsComputedValue(op, computed)
-
-    def _feeds_behind(self, tensors: Sequence[Tensor]) -> list[Tensor]:
-        """The small fed tensors that alone decide the values of `tensors`; none if anything else does, too."""
-        given = {f.tensor: f for f in self.feeds}
-        found: dict[Tensor, None] = {}
-        seen: set[Tensor] = set()
-        pending = list(tensors)
-        while pending:
-            tensor = pending.pop()
-            tensor = self.alias(tensor)
-            if tensor in seen or self.value(tensor) is not None:
-                continue
-            seen.add(tensor)
-            feed = given.get(tensor)
-            if feed is not None:
-                if feed.value is not None or (prod(feed.shape) > SHAPE_FEED_LIMIT and tensor not in tensors):
-                    return []
-                found[tensor] = None
-            elif tensor._dtype.is_ref_dtype or (
-                (definition := registry.lookup(tensor._op._type)) and definition.stateful
-            ):
-                return []
-            else:
-                pending.extend(tensor._op._inputs)
-        return list(found)
 
     # -- operations without a lowering ---------------------------------------------------------------------------------
 

@@ -54,13 +54,6 @@ def feed(name: str, *shape: int, dtype: Any = tf.float32) -> Any:
     return tf.placeholder(dtype, list(shape), name=name)
 
 
-@pytest.fixture(autouse=True)
-def graph() -> Any:
-    """Each test builds in a graph of its own."""
-    with tf.Graph().as_default() as graph:
-        yield graph
-
-
 # -- prune, fold, share, simplify --------------------------------------------------------------------------------------
 
 
