@@ -57,7 +57,7 @@ def gradients(
     """The derivatives of the sum of `ys` with respect to each of `xs`, as tensors added to the graph.
 
     Args:
-        ys: a tensor or a list of tensors, of floating-point or complex type.
+        ys: a tensor or a list of tensors, of numbers; no gradient flows from integers to what they were cast from.
         xs: a tensor or a list of tensors; a variable stands for all reads of it.
         grad_ys: None, or for each of `ys` a tensor of its type and shape, or None: the gradient to start from, by
             default all ones.
@@ -72,7 +72,7 @@ def gradients(
 
     Raises:
         LookupError: an operation on the way has no gradient registered.
-        TypeError: one of `ys` is not of floating-point or complex type.
+        TypeError: one of `ys` is of strings or bools.
         ValueError: `grad_ys` do not fit `ys`, or a gradient function returned what does not fit its operation.
     """
     targets = [convert_to_tensor(y) for y in _as_list(ys)]
@@ -160,11 +160,8 @@ def _ancestors(targets: Iterable[Tensor]) -> set[Operation]:
 
 def _initial_gradient(y: Tensor, seed: Any) -> Gradient:
     dtype = y.dtype.base_dtype
-    if not (dtype.is_floating or dtype.is_complex):
-        raise TypeError(
-            f"Gradients are of floating-point or complex tensors; {y.name!r} is {dtype.name}: cast what it is made of."
-            + made_at(y.op)
-        )
+    if not (dtype.is_floating or dtype.is_complex or dtype.is_integer):
+        raise TypeError(f"Gradients are of numbers; {y.name!r} is {dtype.name}." + made_at(y.op))
     if seed is None:
         if y.get_shape().is_fully_defined():
             return constant_ops.ones(y.get_shape(), dtype)

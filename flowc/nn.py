@@ -11,6 +11,7 @@ from flowc.ops.candidate_sampling_ops import (
 )
 from flowc.ops.conv_ops import conv2d, conv2d_transpose, depthwise_conv2d, separable_conv2d
 from flowc.ops.embedding_ops import embedding_lookup_sparse
+from flowc.ops.later_ops import batch_normalization, crelu
 from flowc.ops.math_ops import sigmoid, tanh
 from flowc.ops.nn_ops import (
     bias_add,
@@ -39,11 +40,13 @@ __all__ = [
     "all_candidate_sampler",
     "avg_pool",
     "batch_norm_with_global_normalization",
+    "batch_normalization",
     "bias_add",
     "bidirectional_rnn",
     "compute_accidental_hits",
     "conv2d",
     "conv2d_transpose",
+    "crelu",
     "depthwise_conv2d",
     "dropout",
     "elu",

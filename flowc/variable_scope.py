@@ -248,10 +248,10 @@ def get_variable(
         return _shared(store[full], full, bool(scope.reuse), kind, wanted)
     if scope.reuse:
         raise ValueError(
-            f"Under-sharing: variable {full!r} does not exist. Did you mean to set reuse=None in the scope?"
+            f"Under-sharing: Variable {full} does not exist, disallowed. Did you mean to set reuse=None in VarScope?"
         )
     if not wanted.is_fully_defined():
-        raise ValueError(f"The shape of a new variable ({full!r}) must be fully defined, but is {wanted}.")
+        raise ValueError(f"Shape of a new variable ({full}) must be fully defined, but instead was {wanted}.")
     make = initializer or scope.initializer or uniform_unit_scaling_initializer()
     with graph.name_scope(None):
         variable = Variable(lambda: make(wanted.as_list(), dtype=kind), trainable, collections, name=full)
@@ -262,11 +262,16 @@ def get_variable(
 def _shared(variable: Variable, name: str, reuse: bool, dtype: DType, shape: TensorShape) -> Variable:
     if not reuse:
         raise ValueError(
-            f"Over-sharing: variable {name!r} already exists. Did you mean to set reuse=True in the scope?"
+            f"Over-sharing: Variable {name} already exists, disallowed. Did you mean to set reuse=True in VarScope?"
             + made_at(variable.op)
         )
     if not shape.is_compatible_with(variable.get_shape()):
-        raise ValueError(f"Shared variable {name!r} has shape {variable.get_shape()}, not {shape}.")
-    if variable.dtype.base_dtype is not dtype:
-        raise ValueError(f"Shared variable {name!r} has type {variable.dtype.base_dtype.name}, not {dtype.name}.")
+        raise ValueError(
+            f"Trying to share variable {name}, but specified shape {shape} and found shape {variable.get_shape()}."
+        )
+    found = variable.dtype.base_dtype
+    if found is not dtype:
+        raise ValueError(
+            f"Trying to share variable {name}, but specified dtype {dtype.name} and found dtype {found.name}."
+        )
     return variable

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
+from flowc.framework import html, protos
 from flowc.framework.convert import convert_to_tensor, register_tensor_conversion_function
 from flowc.framework.default_graph import get_default_graph
 from flowc.framework.dtypes import DType
@@ -13,14 +14,19 @@ from flowc.framework.indexed_slices import IndexedSlices
 from flowc.framework.overloads import Overloads
 from flowc.framework.scopes import GraphKeys, add_to_collection, get_collection, op_scope
 from flowc.framework.shapes import TensorShape
-from flowc.ops import array_ops, control_flow_ops, state_ops
+from flowc.ops import array_ops, control_flow_ops, logic_ops, state_ops
 
 __all__ = [
     "Variable",
     "all_variables",
     "assert_variables_initialized",
     "initialize_all_variables",
+    "initialize_local_variables",
     "initialize_variables",
+    "is_variable_initialized",
+    "local_variables",
+    "moving_average_variables",
+    "report_uninitialized_variables",
     "trainable_variables",
 ]
 
@@ -29,7 +35,8 @@ class Variable(Overloads[Tensor]):
     """A tensor that keeps its value between runs of a session, and that assignments change.
 
     It must be initialised before it is read: run `initializer`, or `initialize_all_variables()` for all of them. Used
-    where a tensor is expected, it stands for its value from before the run; `assign` returns the new one.
+    where a tensor is expected, it stands for its value from before the run, or from after the operations whose
+    `control_dependencies` scope it is used in; `assign` returns the new one.
 
     A variable `W` makes the operations `W` (the storage), `W/Assign` (`initializer`) and `W/read` (`value()`).
     """
@@ -120,11 +127,34 @@ class Variable(Overloads[Tensor]):
         """The shape; unknown if the variable was made with `validate_shape=False`."""
         return self._ref.get_shape()
 
+    def to_proto(self) -> Any:
+        """A VariableDef message: the names of the variable's operations."""
+        return protos.VariableDef(
+            variable_name=self._ref.name, initializer_name=self._initializer.name, snapshot_name=self._read.name
+        )
+
+    @staticmethod
+    def from_proto(variable_def: Any) -> Variable:
+        """The variable that a VariableDef describes, whose operations are in the default graph. KeyError if not."""
+        graph = get_default_graph()
+        variable = Variable.__new__(Variable)
+        variable._ref = graph.as_graph_element(variable_def.variable_name)
+        variable._initializer = graph.as_graph_element(variable_def.initializer_name)
+        variable._read = graph.as_graph_element(variable_def.snapshot_name)
+        variable._initial_value = variable._initializer.inputs[1]
+        return variable
+
     # -- reading -------------------------------------------------------------------------------------------------------
 
     def value(self) -> Tensor:
-        """The value that the variable has before the run, as a tensor."""
-        return self._read
+        """The value that the variable has before the run, as a tensor.
+
+        In the scope of `control_dependencies`, the value that it has after these operations.
+        """
+        if not self.graph._control_stack:
+            return self._read
+        with self.graph.name_scope(None), self.graph.device(self._ref.device or None):
+            return array_ops.identity(self._ref, name=self._read.op.name)
 
     def ref(self) -> Tensor:
         """The reference to the storage, as operations that write to it take."""
@@ -174,6 +204,10 @@ class Variable(Overloads[Tensor]):
     def __repr__(self) -> str:
         return f"<tf.Variable {self.name!r} shape={self.get_shape()} dtype={self.dtype.base_dtype.name}>"
 
+    def _repr_html_(self) -> str:
+        kind = {"shape": self.get_shape(), "dtype": self.dtype.base_dtype.name}
+        return html.of_properties("Variable", {"name": self.name, **kind, "made at": self.op.source_line()})
+
 
 def _variable_to_tensor(value: Any, dtype: DType | None, name: str | None, as_ref: bool) -> Tensor:
     variable: Variable = value
@@ -195,6 +229,21 @@ def trainable_variables() -> list[Variable]:
     return get_collection(GraphKeys.TRAINABLE_VARIABLES)
 
 
+def moving_average_variables() -> list[Variable]:
+    """The variables of which a moving average is kept: the collection GraphKeys.MOVING_AVERAGE_VARIABLES."""
+    return get_collection(GraphKeys.MOVING_AVERAGE_VARIABLES)
+
+
+def local_variables() -> list[Variable]:
+    """The variables that no checkpoint is to hold: those made with collections=[GraphKeys.LOCAL_VARIABLES]."""
+    return get_collection(GraphKeys.LOCAL_VARIABLES)
+
+
+def initialize_local_variables() -> Operation:
+    """An operation that initialises all local variables of the default graph that exist now."""
+    return initialize_variables(local_variables())
+
+
 def initialize_variables(var_list: Iterable[Variable], name: str = "init") -> Operation:
     """An operation that runs the initializers of all of `var_list`, in no given order."""
     return control_flow_ops.group(*[variable.initializer for variable in var_list], name=name)
@@ -214,3 +263,20 @@ def assert_variables_initialized(var_list: Iterable[Variable] | None = None) -> 
     if not variables:
         return None
     return state_ops.assert_initialized([variable.ref() for variable in variables])
+
+
+def is_variable_initialized(variable: Variable) -> Tensor:
+    """Whether a variable has a value before the run: a bool scalar."""
+    missing = state_ops.report_uninitialized([variable.ref()])
+    return logic_ops.equal(array_ops.size(missing), 0)
+
+
+def report_uninitialized_variables(
+    var_list: Iterable[Variable] | None = None, name: str = "report_uninitialized_variables"
+) -> Tensor:
+    """The names of those variables that have no value before the run: string[count], empty if all have one.
+
+    var_list: which variables; by default all of the graph that exist now.
+    """
+    variables = all_variables() if var_list is None else var_list
+    return state_ops.report_uninitialized([variable.ref() for variable in variables], name)

@@ -1,8 +1,8 @@
 """The ops of the host, one module a family; importing this package registers them.
 
-Modules, in reading order: registry, linear_algebra, edit_distance, images; what a session keeps: queue_storage,
-blocking_queue, queues, files, readers; strings, csv, examples, parsing; python_functions, debugging; variables,
-checkpoints, histograms, summaries.
+Modules, in reading order: registry, linear_algebra, solvers, spectral, edit_distance, images; what a session keeps:
+queue_storage, blocking_queue, queues, files, readers; strings, csv, examples, parsing; python_functions, debugging;
+variables, checkpoints, histograms, summaries.
 """
 
 from flowc.codegen.host import (
@@ -17,6 +17,8 @@ from flowc.codegen.host import (
     python_functions as python_functions,
     queues as queues,
     readers as readers,
+    solvers as solvers,
+    spectral as spectral,
     strings as strings,
     summaries as summaries,
     variables as variables,

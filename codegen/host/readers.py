@@ -23,6 +23,7 @@ from flowc.python_io import records_of
 _STATE: Final = struct.Struct("<8sqqq")  # mark, works started and finished, records; the name and a checksum follow
 _MARK: Final = b"flowcrd1"
 _CHECKSUM: Final = struct.Struct("<I")
+_BUFFER: Final = 1 << 18  # bytes: a read from the disk for many records
 
 Record = tuple[bytes, bytes]  # key and value
 
@@ -141,7 +142,7 @@ class FixedLengthRecordReader(Reader):
 
     def records(self, work: bytes) -> Iterator[Record]:
         header, size, footer = (int(self.attrs.get(f"{part}_bytes", 0)) for part in ("header", "record", "footer"))
-        with file_errors(work), open(work, "rb") as file:
+        with file_errors(work), open(work, "rb", buffering=_BUFFER) as file:
             length = os.fstat(file.fileno()).st_size - header - footer
             if length % size and length > 0:
                 message = f"{os.fsdecode(work)} has {length} bytes of records: no whole number of {size} bytes each"

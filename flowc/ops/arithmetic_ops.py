@@ -7,6 +7,7 @@ from typing import Any
 
 from flowc.framework import shape_rules
 from flowc.framework.building import apply
+from flowc.framework.convert import convert_to_tensor
 from flowc.framework.dtypes import (
     NUMERIC,
     ORDERED,
@@ -140,7 +141,7 @@ def _of_one_type(x: Any, y: Any) -> tuple[Tensor, Tensor]:
     x, y = convert_inputs(definition, [x, y])
     if x.dtype.base_dtype is not y.dtype.base_dtype:
         raise TypeError(
-            f"x and y must have the same dtype, got {x.dtype.base_dtype.name} and {y.dtype.base_dtype.name}."
+            f"x and y must have the same dtype, got {x.dtype.base_dtype.name} != {y.dtype.base_dtype.name}."
         )
     return x, y
 
@@ -226,7 +227,7 @@ def squared_difference(x: Any, y: Any, name: str | None = None) -> Tensor:
 
 # -- sums of many ------------------------------------------------------------------------------------------------------
 
-define("AddN", shape=shape_rules.merged, allowed=NUMERIC, inputs="inputs")
+define("AddN", shape=shape_rules.merged, allowed=NUMERIC, inputs="inputs", type_attrs="N*T")
 
 
 def add_n(inputs: Sequence[Any], name: str | None = None) -> Tensor:
@@ -243,11 +244,23 @@ def _add_n_grad(op: Any, grad: Any) -> Any:
 
 
 def accumulate_n(inputs: Sequence[Any], shape: Any = None, tensor_dtype: Any = None, name: str | None = None) -> Tensor:
-    """The sum of a list of tensors, as `add_n`; `shape` and `tensor_dtype`, if given, are what they must have."""
-    total = add_n(inputs, name or "AccumulateN")
+    """The sum of a list of tensors, as `add_n`; `shape` and `tensor_dtype`, if given, are what they must have.
+
+    Raises ValueError if the inputs differ in type, or the shape is neither given nor known from them; TypeError if they
+    have another type than `tensor_dtype`.
+    """
+    tensors = [convert_to_tensor(value) for value in inputs]
+    if len({tensor.dtype.base_dtype for tensor in tensors}) != 1:
+        raise ValueError("inputs must be a list of at least one Tensor with the same dtype and shape")
+    total = add_n(tensors, name or "AccumulateN")
     if tensor_dtype is not None and as_dtype(tensor_dtype) != total.dtype:
         raise TypeError(f"The inputs have type {total.dtype.name}, not {as_dtype(tensor_dtype).name}")
     total.set_shape(as_shape(shape))
+    if not total.get_shape().is_fully_defined():
+        raise ValueError(
+            "Cannot infer the shape of the accumulator for accumulate_n. "
+            "Pass the shape argument, or set the shape of at least one of the inputs."
+        )
     return total
 
 

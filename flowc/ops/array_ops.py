@@ -9,13 +9,13 @@ import numpy as np
 from flowc.framework import shape_rules
 from flowc.framework.building import apply
 from flowc.framework.convert import constant, convert_to_tensor
-from flowc.framework.dtypes import ANY, BOOL, INDEX, NUMERIC, DType, as_dtype, float32, float64, int32, int64
+from flowc.framework.dtypes import ANY, BOOL, INDEX, NUMERIC, DType, as_dtype, bfloat16, float32, float64, int32, int64
 from flowc.framework.graph import Tensor
 from flowc.framework.registry import ShapeContext, define, gradient, not_differentiable
 from flowc.framework.scopes import op_scope
-from flowc.framework.shape_rules import UNKNOWN, Shapes
+from flowc.framework.shape_rules import UNKNOWN, FailsWhenRun, Shapes
 from flowc.framework.shapes import TensorShape, unknown_shape
-from flowc.framework.source import at_user_line
+from flowc.framework.sparse_tensor import SparseTensor
 
 __all__ = [
     "cast",
@@ -29,6 +29,7 @@ __all__ = [
     "size",
     "squeeze",
     "stop_gradient",
+    "to_bfloat16",
     "to_double",
     "to_float",
     "to_int32",
@@ -107,8 +108,10 @@ def _reshaped(ctx: ShapeContext) -> Shapes:
         raise ValueError(f"A shape must be a vector of sizes, not {wanted.tolist()}")
     sizes = wanted.tolist()
     free = [i for i, d in enumerate(sizes) if d < 0]
-    if len(free) > 1 or any(d < -1 for d in sizes):
-        raise ValueError(f"At most one size may be -1, and none less: {sizes}")
+    if any(d < -1 for d in sizes):
+        raise ValueError(f"A size must be -1 or non-negative: {sizes}")
+    if len(free) > 1:
+        raise FailsWhenRun(f"Only one input size may be -1, not both {free[0]} and {free[1]}")
     total = given.num_elements()
     fixed = int(np.prod([d for d in sizes if d >= 0], dtype=np.int64))
     if not free:
@@ -116,8 +119,13 @@ def _reshaped(ctx: ShapeContext) -> Shapes:
             raise ValueError(f"Cannot reshape a tensor with {total} elements to shape {sizes} ({fixed} elements)")
     elif total is None:
         sizes[free[0]] = None
-    elif fixed == 0 or total % fixed:
-        raise ValueError(f"Cannot reshape a tensor with {total} elements to shape {sizes}")
+    elif fixed == 0:
+        raise ValueError(
+            "reshape cannot infer the missing input size for an empty tensor unless all specified input sizes are "
+            f"non-zero: {sizes}"
+        )
+    elif total % fixed:
+        raise ValueError(f"Cannot reshape to {sizes}: input has {total} elements, which isn't divisible by {fixed}")
     else:
         sizes[free[0]] = total // fixed
     return (TensorShape(tuple(sizes)),)
@@ -174,13 +182,13 @@ def _squeezed(ctx: ShapeContext) -> Shapes:
     dims = [shape_rules.axis_of(d, len(sizes), "squeeze_dims") for d in ctx.attrs["squeeze_dims"]]
     for dim in dims:
         if sizes[dim] not in (1, None):
-            raise ValueError(f"Cannot squeeze dimension {dim}: its size is {sizes[dim]}, not 1")
+            raise ValueError(f"Can not squeeze dim[{dim}], expected a dimension of 1, got {sizes[dim]}")
     if not dims:
         return (UNKNOWN if None in sizes else TensorShape(tuple(d for d in sizes if d != 1)),)
     return (TensorShape(tuple(d for i, d in enumerate(sizes) if i not in dims)),)
 
 
-define("Squeeze", shape=_squeezed, allowed=ANY, inputs="input")
+define("Squeeze", shape=_squeezed, allowed=ANY, inputs="input", attrs={"squeeze_dims": []})
 
 
 def squeeze(input: Any, squeeze_dims: Any = None, name: str | None = None) -> Tensor:
@@ -212,9 +220,19 @@ def _transposed(ctx: ShapeContext) -> Shapes:
     order = perm.tolist()
     if sizes is None:
         return (unknown_shape(len(order)),)
-    if sorted(order) != list(range(len(sizes))):
-        raise ValueError(f"perm {order} is not a permutation of the {len(sizes)} dimensions")
+    _check_permutation(order, len(sizes))
     return (TensorShape(tuple(sizes[i] for i in order)),)
+
+
+def _check_permutation(order: list[int], ndims: int) -> None:
+    if len(order) != ndims:
+        raise ValueError(f"transpose expects a vector of size {ndims}, but perm has {len(order)} elements")
+    for axis in order:
+        if not 0 <= axis < ndims:
+            raise ValueError(f"{axis} is out of range [0 .. {ndims}) in perm {order}")
+    for axis in range(ndims):
+        if axis not in order:
+            raise FailsWhenRun(f"{axis} is missing from {{{','.join(map(str, order))}}}.")
 
 
 define("Transpose", shape=_transposed, allowed=(ANY, INDEX), inputs="x perm")
@@ -239,11 +257,18 @@ def _transpose_grad(op: Any, grad: Any) -> Any:
     return transpose(grad, invert_permutation(op.inputs[1])), None
 
 
-define("InvertPermutation", shape=shape_rules.unchanged, allowed=INDEX)
+def _vector(ctx: ShapeContext) -> Shapes:
+    return (ctx.shapes[0].with_rank(1),)
+
+
+define("InvertPermutation", shape=_vector, allowed=INDEX, inputs="x", type_attrs="-")
 
 
 def invert_permutation(x: Any, name: str | None = None) -> Tensor:
-    """The inverse y of a permutation of 0 … n-1: y[x[i]] = i. `x` is an int vector."""
+    """The inverse y of a permutation of 0 … n-1: y[x[i]] = i. `x` is an int vector.
+
+    A vector that is no permutation fails the run with InvalidArgumentError.
+    """
     return apply("InvertPermutation", [x], name=name)
 
 
@@ -251,7 +276,7 @@ not_differentiable("InvertPermutation")
 
 # -- like another tensor -----------------------------------------------------------------------------------------------
 
-define("ZerosLike", shape=shape_rules.unchanged, allowed=NUMERIC | BOOL)
+define("ZerosLike", shape=shape_rules.unchanged, allowed=NUMERIC | BOOL, inputs="x")
 not_differentiable("ZerosLike")
 
 
@@ -272,27 +297,36 @@ def ones_like(tensor: Any, dtype: Any = None, name: str | None = None) -> Tensor
 def _filled_like(tensor: Tensor, value: int, dtype: DType, name: str) -> Tensor:
     with op_scope([tensor], name) as scope:
         element = np.array(value, dtype.as_numpy_dtype)
-        return apply("Fill", [shape_of(tensor), element], name=scope)
+        filled = apply("Fill", [shape_of(tensor), element], name=scope)
+        filled.set_shape(tensor.get_shape())
+        return filled
 
 
 # -- cast --------------------------------------------------------------------------------------------------------------
 
 define(
-    "Cast", shape=shape_rules.unchanged, allowed=NUMERIC | BOOL, result=lambda types, attrs: [attrs["DstT"]], inputs="x"
+    "Cast",
+    shape=shape_rules.unchanged,
+    allowed=ANY | {bfloat16},
+    result=lambda types, attrs: [attrs["DstT"]],
+    inputs="x",
+    type_attrs="SrcT",
 )
 
 
 def cast(x: Any, dtype: Any, name: str | None = None) -> Tensor:
     """`x` converted to `dtype`, as C does it: floats are truncated to ints, anything but zero is True.
 
-    `x` itself if it has that type already. Raises TypeError to or from strings and the quantised types.
+    `x` itself if it has that type already; of a SparseTensor, one with its values converted. A bfloat16 is the upper
+    half of a float32. UnimplementedError when run, to or from strings and the
+    quantised types.
     """
+    if isinstance(x, SparseTensor):
+        return SparseTensor(x.indices, cast(x.values, dtype, name), x.shape)  # type: ignore[return-value]
     tensor = convert_to_tensor(x, name="x")
     target, source = as_dtype(dtype).base_dtype, tensor.dtype.base_dtype
     if source is target:
         return tensor
-    if target not in NUMERIC | BOOL:
-        raise TypeError(f"Cannot cast {source.name} to {target.name}: only numbers and bools are cast.{at_user_line()}")
     return apply("Cast", [tensor], {"SrcT": source, "DstT": target}, name)
 
 
@@ -312,6 +346,11 @@ def to_float(x: Any, name: str = "ToFloat") -> Tensor:
 def to_double(x: Any, name: str = "ToDouble") -> Tensor:
     """`x` as float64."""
     return cast(x, float64, name)
+
+
+def to_bfloat16(x: Any, name: str = "ToBFloat16") -> Tensor:
+    """`x` as bfloat16: its values as float32, without the lower 16 bits."""
+    return cast(x, bfloat16, name)
 
 
 def to_int32(x: Any, name: str = "ToInt32") -> Tensor:

@@ -57,7 +57,13 @@ def _axes_vectors(ctx: ShapeContext) -> Shapes:
 
 # For each of two tensors, the axes along which a binary op repeats it: those to sum its gradient over. The values
 # depend on the shapes only (`flowc.framework.constant_value`), so the op is never run.
-define("BroadcastGradientAxes", shape=_axes_vectors, allowed=(ANY,), result=lambda types, attrs: [int32, int32])
+define(
+    "BroadcastGradientAxes",
+    shape=_axes_vectors,
+    allowed=(ANY,),
+    result=lambda types, attrs: [int32, int32],
+    type_attrs="Tx Ty",
+)
 not_differentiable("BroadcastGradientAxes")
 
 

@@ -83,7 +83,7 @@ def _conj_grad(op: Any, grad: Any) -> Any:
     return conj(grad)
 
 
-define("ComplexAbs", shape=shape_rules.unchanged, allowed=COMPLEX, result=_real_type)
+define("ComplexAbs", shape=shape_rules.unchanged, allowed=COMPLEX, result=_real_type, inputs="x")
 
 
 def complex_abs(x: Any, name: str | None = None) -> Tensor:

@@ -10,7 +10,7 @@ import numpy as np
 from flowc.framework import shape_rules
 from flowc.framework.building import apply
 from flowc.framework.convert import constant, convert_to_tensor, holds_tensors
-from flowc.framework.dtypes import BOOL, INDEX, NUMERIC, REAL, DType, as_dtype, float32, string
+from flowc.framework.dtypes import ANY, INDEX, REAL, DType, as_dtype, float32, string
 from flowc.framework.graph import Tensor
 from flowc.framework.registry import ShapeContext, define, gradient, not_differentiable
 from flowc.framework.scopes import op_scope
@@ -30,7 +30,7 @@ def _of_value(ctx: ShapeContext) -> Shapes:
 
 
 # Made by `flowc.framework.convert.constant`: every value that is given where a tensor is expected becomes one.
-define("Const", shape=_of_value, result=lambda types, attrs: [attrs["dtype"]])
+define("Const", shape=_of_value, result=lambda types, attrs: [attrs["dtype"]], inputs="")
 not_differentiable("Const")
 
 
@@ -38,7 +38,7 @@ def _of_attribute(ctx: ShapeContext) -> Shapes:
     return (ctx.attrs["shape"],)
 
 
-define("Placeholder", shape=_of_attribute, result=lambda types, attrs: [attrs["dtype"]])
+define("Placeholder", shape=_of_attribute, result=lambda types, attrs: [attrs["dtype"]], inputs="")
 not_differentiable("Placeholder")
 
 
@@ -65,9 +65,10 @@ def _filled(ctx: ShapeContext) -> Shapes:
 define(
     "Fill",
     shape=_filled,
-    allowed=(INDEX, NUMERIC | BOOL),
+    allowed=(INDEX, ANY),
     result=lambda types, attrs: types[1:],
     inputs="dims value",
+    type_attrs="- T",
 )
 
 
@@ -117,7 +118,7 @@ def _range_length(ctx: ShapeContext) -> Shapes:
     return (TensorShape((max(0, ceil((limit - start) / delta)),)),)
 
 
-define("Range", shape=_range_length, allowed=INDEX | REAL, inputs="start limit delta")
+define("Range", shape=_range_length, allowed=INDEX | REAL, inputs="start limit delta", type_attrs="Tidx Tidx Tidx")
 not_differentiable("Range")
 
 

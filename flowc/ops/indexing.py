@@ -10,8 +10,9 @@ import numpy as np
 
 from flowc.framework.graph import Tensor
 from flowc.ops.arithmetic_ops import add, sub
-from flowc.ops.array_ops import cast, expand_dims, identity, shape, squeeze
-from flowc.ops.joining_ops import pack
+from flowc.ops.array_ops import cast, expand_dims, identity, rank, shape, squeeze
+from flowc.ops.constant_ops import fill
+from flowc.ops.joining_ops import concat, pack
 from flowc.ops.slicing_ops import reverse, slice as slice_tensor
 
 __all__ = ["newaxis"]
@@ -35,8 +36,7 @@ def get_item(tensor: Any, index: Any) -> Tensor:
     """The part of `tensor` that `index` names: `tensor[0, 1:3, ..., tf.newaxis]`.
 
     Ints (or scalar int tensors) drop their dimension, slices keep theirs, `None` adds one of size 1. Negative numbers
-    count from the end. Bounds beyond a size that is known are cut off, as NumPy does. A tensor of unknown rank is taken
-    to have as many dimensions as the index names.
+    count from the end. Bounds beyond a size that is known are cut off, as NumPy does.
 
     Raises ValueError for an index out of range or a step other than 1 (or -1 over a whole dimension), TypeError for
     what is no index.
@@ -131,7 +131,11 @@ def _sliced(tensor: Tensor, parts: list[_Part]) -> Tensor:
         tensor = reverse(tensor, [part.backwards for part in parts])
     if all(isinstance(p.begin, int) and p.begin == 0 and isinstance(p.size, int) and p.size == -1 for p in parts):
         return tensor
-    return slice_tensor(tensor, _vector([p.begin for p in parts]), _vector([p.size for p in parts]))
+    begin, size = _vector([p.begin for p in parts]), _vector([p.size for p in parts])
+    if tensor.get_shape().ndims is not None:
+        return slice_tensor(tensor, begin, size)
+    rest = expand_dims(sub(rank(tensor), len(parts)), 0)
+    return slice_tensor(tensor, concat(0, [begin, fill(rest, 0)]), concat(0, [size, fill(rest, -1)]))
 
 
 def _vector(bounds: list[Bound]) -> Any:

@@ -30,18 +30,30 @@ def _concatenated(ctx: ShapeContext) -> Shapes:
     if not ranks:
         return (UNKNOWN,)
     dim = ctx.value(0)
+    if len(set(ranks)) > 1:
+        raise ValueError(f"Ranks of all input tensors should match: {', '.join(map(str, values))}")
     values = [v.with_rank(ranks[0]).with_rank_at_least(1) for v in values]
     if dim is None:
         return (unknown_shape(ranks[0]),)
-    axis = shape_rules.axis_of(int(dim), ranks[0], "concat_dim")
-    sizes = [v.tuple[axis] for v in values if v.tuple is not None]
-    total = None if None in sizes else sum(s for s in sizes if s is not None)
-    outline = unknown_shape(ranks[0])
+    if not -ranks[0] <= dim < ranks[0]:
+        raise ValueError(f"Expected concat_dim in range [0, {ranks[0]}), but got {dim}")
+    return (_joined(values, int(dim) % ranks[0]),)
+
+
+def _joined(values: Sequence[TensorShape], axis: int) -> TensorShape:
+    """The shapes, all of one known rank, along `axis` added up and in the other dimensions merged."""
+    outline = unknown_shape(values[0].ndims)
+    total: int | None = 0
     for value in values:
-        assert value.tuple is not None
-        outline = outline.merge_with((*value.tuple[:axis], None, *value.tuple[axis + 1 :]))
-    assert outline.tuple is not None
-    return (TensorShape((*outline.tuple[:axis], total, *outline.tuple[axis + 1 :])),)
+        sizes = value.tuple or ()
+        size = sizes[axis]
+        total = None if total is None or size is None else total + size
+        rest = TensorShape((*sizes[:axis], None, *sizes[axis + 1 :]))
+        if not outline.is_compatible_with(rest):
+            raise ValueError(f"Dimensions of inputs should match but for {axis}: {', '.join(map(str, values))}")
+        outline = outline.merge_with(rest)
+    merged = outline.tuple or ()
+    return TensorShape((*merged[:axis], total, *merged[axis + 1 :]))
 
 
 define(
@@ -51,6 +63,7 @@ define(
     same_from=1,
     result=lambda types, attrs: types[1:2],
     inputs="concat_dim values",
+    type_attrs="- N*T",
 )
 
 
@@ -109,7 +122,10 @@ def _split(ctx: ShapeContext) -> Shapes:
     axis = shape_rules.axis_of(int(dim), len(sizes), "split_dim")
     whole = sizes[axis]
     if whole is not None and whole % count:
-        raise ValueError(f"Dimension {axis} of size {whole} does not split into {count} equal parts")
+        raise ValueError(
+            "Number of ways to split should evenly divide the split dimension, "
+            f"but got split_dim {axis} (size = {whole}) and num_split {count}"
+        )
     return [TensorShape((*sizes[:axis], None if whole is None else whole // count, *sizes[axis + 1 :]))] * count
 
 
@@ -119,6 +135,7 @@ define(
     allowed=(INDEX, ANY),
     result=lambda types, attrs: [types[1]] * attrs["num_split"],
     inputs="split_dim value",
+    type_attrs="- T",
 )
 
 
@@ -147,16 +164,15 @@ def _packed(ctx: ShapeContext) -> Shapes:
     return (TensorShape((len(ctx.shapes),)).concatenate(element),)
 
 
-define("Pack", shape=_packed, allowed=ANY, inputs="values")
+define("Pack", shape=_packed, allowed=ANY, inputs="values", type_attrs="N*T")
 
 
 def pack(values: Any, name: str = "pack") -> Tensor:
     """The tensors of the list `values`, all of one shape, as the rows of one tensor: shape [n, …]."""
-    if isinstance(values, Tensor):
-        values = unpack(values)
-    if not values:
+    rows = unpack(values) if isinstance(values, Tensor) else list(values)
+    if not rows:
         raise ValueError("pack needs at least one tensor")
-    return apply("Pack", list(values), {"N": len(values)}, name or "pack")
+    return apply("Pack", rows, {"N": len(rows)}, name or "pack")
 
 
 def _list_to_tensor(values: Any, dtype: DType | None, name: str | None, as_ref: bool) -> Any:

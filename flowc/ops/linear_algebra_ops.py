@@ -219,12 +219,12 @@ def _symmetrised(matrices: Tensor) -> Tensor:
 
 def _halved_triangle(like: Tensor) -> Tensor:
     """1 below the diagonal, 1/2 on it and 0 above, of the size of the matrices in `like`."""
-    indices = _matrix_indices(like)
+    indices = matrix_indices(like)
     above = expand_dims(indices, 1) - expand_dims(indices, 0)
     return cast(apply("Sign", [above]) + 1, like.dtype) * 0.5
 
 
-def _matrix_indices(like: Tensor) -> Tensor:
+def matrix_indices(like: Tensor) -> Tensor:
     """0 … m-1, int32, for matrices of size m."""
     sizes = like.get_shape().tuple
     if sizes is not None and sizes[-1] is not None:
@@ -276,7 +276,7 @@ def _eigen_grad(op: Any, grad: Any) -> Any:
     """
     values, vectors = _eigen_parts(op.outputs[0])
     grad_values, grad_vectors = _eigen_parts(grad)
-    indices = _matrix_indices(vectors)
+    indices = matrix_indices(vectors)
     same = cast(apply("Equal", [expand_dims(indices, 1), expand_dims(indices, 0)]), vectors.dtype)
     gaps = values - _transposed(values)
     middle = batch_matmul(vectors, grad_vectors, adj_x=True) * (1.0 - same) / (gaps + same) + same * grad_values

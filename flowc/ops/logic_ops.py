@@ -9,7 +9,7 @@ import numpy as np
 from flowc.framework import shape_rules
 from flowc.framework.building import apply
 from flowc.framework.convert import convert_to_tensor
-from flowc.framework.dtypes import ANY, BOOL, NUMERIC, ORDERED, as_dtype, bool_, float32
+from flowc.framework.dtypes import ANY, BOOL, ORDERED, as_dtype, bool_, float32
 from flowc.framework.graph import Tensor
 from flowc.framework.registry import ShapeContext, define, gradient, not_differentiable
 from flowc.framework.scopes import op_scope
@@ -35,7 +35,7 @@ __all__ = [
 
 # -- comparisons -------------------------------------------------------------------------------------------------------
 
-define("Equal", shape=shape_rules.broadcast, allowed=NUMERIC | BOOL, result=bool_)
+define("Equal", shape=shape_rules.broadcast, allowed=ANY, result=bool_)
 
 
 def equal(x: Any, y: Any, name: str | None = None) -> Tensor:
@@ -43,7 +43,7 @@ def equal(x: Any, y: Any, name: str | None = None) -> Tensor:
     return apply("Equal", [x, y], name=name)
 
 
-define("NotEqual", shape=shape_rules.broadcast, allowed=NUMERIC | BOOL, result=bool_)
+define("NotEqual", shape=shape_rules.broadcast, allowed=ANY, result=bool_)
 
 
 def not_equal(x: Any, y: Any, name: str | None = None) -> Tensor:
@@ -87,7 +87,7 @@ not_differentiable("Equal", "NotEqual", "Less", "LessEqual", "Greater", "Greater
 
 # -- logic -------------------------------------------------------------------------------------------------------------
 
-define("LogicalAnd", shape=shape_rules.broadcast, allowed=BOOL, result=bool_)
+define("LogicalAnd", shape=shape_rules.broadcast, allowed=BOOL, result=bool_, type_attrs="- -")
 
 
 def logical_and(x: Any, y: Any, name: str | None = None) -> Tensor:
@@ -95,7 +95,7 @@ def logical_and(x: Any, y: Any, name: str | None = None) -> Tensor:
     return apply("LogicalAnd", [x, y], name=name)
 
 
-define("LogicalOr", shape=shape_rules.broadcast, allowed=BOOL, result=bool_)
+define("LogicalOr", shape=shape_rules.broadcast, allowed=BOOL, result=bool_, type_attrs="- -")
 
 
 def logical_or(x: Any, y: Any, name: str | None = None) -> Tensor:
@@ -103,7 +103,7 @@ def logical_or(x: Any, y: Any, name: str | None = None) -> Tensor:
     return apply("LogicalOr", [x, y], name=name)
 
 
-define("LogicalNot", shape=shape_rules.unchanged, allowed=BOOL)
+define("LogicalNot", shape=shape_rules.unchanged, allowed=BOOL, inputs="x", type_attrs="-")
 
 
 def logical_not(x: Any, name: str | None = None) -> Tensor:
@@ -144,6 +144,7 @@ define(
     same_from=1,
     result=lambda types, attrs: types[1:2],
     inputs="condition t e",
+    type_attrs="- T T",
 )
 
 

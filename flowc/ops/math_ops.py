@@ -8,7 +8,7 @@ from typing import Any
 from flowc.framework import shape_rules
 from flowc.framework.building import apply
 from flowc.framework.convert import convert_to_tensor
-from flowc.framework.dtypes import FLOATING, NUMERIC, ORDERED, REAL, bool_
+from flowc.framework.dtypes import FLOATING, INDEX, NUMERIC, ORDERED, REAL, bool_
 from flowc.framework.graph import Tensor
 from flowc.framework.registry import define, gradient, not_differentiable
 from flowc.ops.array_ops import zeros_like
@@ -41,7 +41,7 @@ __all__ = [
 
 # -- signs -------------------------------------------------------------------------------------------------------------
 
-define("Abs", shape=shape_rules.unchanged, allowed=ORDERED)
+define("Abs", shape=shape_rules.unchanged, allowed=ORDERED, inputs="x")
 
 
 def abs(x: Any, name: str | None = None) -> Tensor:
@@ -55,7 +55,7 @@ def _abs_grad(op: Any, grad: Any) -> Any:
     return grad * sign(op.inputs[0])
 
 
-define("Neg", shape=shape_rules.unchanged, allowed=NUMERIC)
+define("Neg", shape=shape_rules.unchanged, allowed=NUMERIC, inputs="x")
 
 
 def neg(x: Any, name: str | None = None) -> Tensor:
@@ -68,7 +68,7 @@ def _neg_grad(op: Any, grad: Any) -> Any:
     return -grad
 
 
-define("Sign", shape=shape_rules.unchanged, allowed=ORDERED)
+define("Sign", shape=shape_rules.unchanged, allowed=ORDERED, inputs="x")
 
 
 def sign(x: Any, name: str | None = None) -> Tensor:
@@ -83,11 +83,11 @@ def _sign_grad(op: Any, grad: Any) -> Any:
 
 # -- powers ------------------------------------------------------------------------------------------------------------
 
-define("Inv", shape=shape_rules.unchanged, allowed=FLOATING)
+define("Inv", shape=shape_rules.unchanged, allowed=FLOATING | INDEX, inputs="x")
 
 
 def inv(x: Any, name: str | None = None) -> Tensor:
-    """1 / x."""
+    """1 / x; of ints, truncated as by `div`."""
     return apply("Inv", [x], name=name)
 
 
@@ -97,7 +97,7 @@ def _inv_grad(op: Any, grad: Any) -> Any:
     return -grad * conjugate(y * y)
 
 
-define("Square", shape=shape_rules.unchanged, allowed=NUMERIC)
+define("Square", shape=shape_rules.unchanged, allowed=NUMERIC, inputs="x")
 
 
 def square(x: Any, name: str | None = None) -> Tensor:
@@ -111,7 +111,7 @@ def _square_grad(op: Any, grad: Any) -> Any:
     return grad * conjugate(2 * x)
 
 
-define("Sqrt", shape=shape_rules.unchanged, allowed=FLOATING)
+define("Sqrt", shape=shape_rules.unchanged, allowed=FLOATING, inputs="x")
 
 
 def sqrt(x: Any, name: str | None = None) -> Tensor:
@@ -124,7 +124,7 @@ def _sqrt_grad(op: Any, grad: Any) -> Any:
     return 0.5 * grad / conjugate(op.outputs[0])
 
 
-define("Rsqrt", shape=shape_rules.unchanged, allowed=FLOATING)
+define("Rsqrt", shape=shape_rules.unchanged, allowed=FLOATING, inputs="x")
 
 
 def rsqrt(x: Any, name: str | None = None) -> Tensor:
@@ -140,7 +140,7 @@ def _rsqrt_grad(op: Any, grad: Any) -> Any:
 
 # -- exponentials ------------------------------------------------------------------------------------------------------
 
-define("Exp", shape=shape_rules.unchanged, allowed=FLOATING)
+define("Exp", shape=shape_rules.unchanged, allowed=FLOATING, inputs="x")
 
 
 def exp(x: Any, name: str | None = None) -> Tensor:
@@ -153,7 +153,7 @@ def _exp_grad(op: Any, grad: Any) -> Any:
     return grad * conjugate(op.outputs[0])
 
 
-define("Log", shape=shape_rules.unchanged, allowed=FLOATING)
+define("Log", shape=shape_rules.unchanged, allowed=FLOATING, inputs="x")
 
 
 def log(x: Any, name: str | None = None) -> Tensor:
@@ -166,7 +166,7 @@ def _log_grad(op: Any, grad: Any) -> Any:
     return grad / conjugate(op.inputs[0])
 
 
-define("Tanh", shape=shape_rules.unchanged, allowed=FLOATING)
+define("Tanh", shape=shape_rules.unchanged, allowed=FLOATING, inputs="x")
 
 
 def tanh(x: Any, name: str | None = None) -> Tensor:
@@ -180,7 +180,7 @@ def _tanh_grad(op: Any, grad: Any) -> Any:
     return grad * conjugate(1 - y * y)
 
 
-define("Sigmoid", shape=shape_rules.unchanged, allowed=FLOATING)
+define("Sigmoid", shape=shape_rules.unchanged, allowed=FLOATING, inputs="x")
 
 
 def sigmoid(x: Any, name: str | None = None) -> Tensor:
@@ -194,7 +194,7 @@ def _sigmoid_grad(op: Any, grad: Any) -> Any:
     return grad * conjugate(y * (1 - y))
 
 
-define("Erf", shape=shape_rules.unchanged, allowed=REAL)
+define("Erf", shape=shape_rules.unchanged, allowed=REAL, inputs="x")
 
 
 def erf(x: Any, name: str | None = None) -> Tensor:
@@ -210,7 +210,7 @@ def _erf_grad(op: Any, grad: Any) -> Any:
 
 # -- trigonometry ------------------------------------------------------------------------------------------------------
 
-define("Sin", shape=shape_rules.unchanged, allowed=FLOATING)
+define("Sin", shape=shape_rules.unchanged, allowed=FLOATING, inputs="x")
 
 
 def sin(x: Any, name: str | None = None) -> Tensor:
@@ -223,7 +223,7 @@ def _sin_grad(op: Any, grad: Any) -> Any:
     return grad * conjugate(cos(op.inputs[0]))
 
 
-define("Cos", shape=shape_rules.unchanged, allowed=FLOATING)
+define("Cos", shape=shape_rules.unchanged, allowed=FLOATING, inputs="x")
 
 
 def cos(x: Any, name: str | None = None) -> Tensor:
@@ -238,7 +238,7 @@ def _cos_grad(op: Any, grad: Any) -> Any:
 
 # -- rounding ----------------------------------------------------------------------------------------------------------
 
-define("Floor", shape=shape_rules.unchanged, allowed=REAL)
+define("Floor", shape=shape_rules.unchanged, allowed=REAL, inputs="x")
 
 
 def floor(x: Any, name: str | None = None) -> Tensor:
@@ -246,7 +246,7 @@ def floor(x: Any, name: str | None = None) -> Tensor:
     return apply("Floor", [x], name=name)
 
 
-define("Ceil", shape=shape_rules.unchanged, allowed=REAL)
+define("Ceil", shape=shape_rules.unchanged, allowed=REAL, inputs="x")
 
 
 def ceil(x: Any, name: str | None = None) -> Tensor:
@@ -265,7 +265,7 @@ def round(x: Any, name: str | None = None) -> Tensor:
 
 # -- tests -------------------------------------------------------------------------------------------------------------
 
-define("IsNan", shape=shape_rules.unchanged, allowed=REAL, result=bool_)
+define("IsNan", shape=shape_rules.unchanged, allowed=REAL, result=bool_, inputs="x")
 
 
 def is_nan(x: Any, name: str | None = None) -> Tensor:
@@ -273,7 +273,7 @@ def is_nan(x: Any, name: str | None = None) -> Tensor:
     return apply("IsNan", [x], name=name)
 
 
-define("IsInf", shape=shape_rules.unchanged, allowed=REAL, result=bool_)
+define("IsInf", shape=shape_rules.unchanged, allowed=REAL, result=bool_, inputs="x")
 
 
 def is_inf(x: Any, name: str | None = None) -> Tensor:
@@ -281,7 +281,7 @@ def is_inf(x: Any, name: str | None = None) -> Tensor:
     return apply("IsInf", [x], name=name)
 
 
-define("IsFinite", shape=shape_rules.unchanged, allowed=REAL, result=bool_)
+define("IsFinite", shape=shape_rules.unchanged, allowed=REAL, result=bool_, inputs="x")
 
 
 def is_finite(x: Any, name: str | None = None) -> Tensor:

@@ -6,14 +6,14 @@ from typing import Any
 
 from flowc.framework.building import apply
 from flowc.framework.convert import convert_to_tensor
-from flowc.framework.dtypes import FLOATING, INDEX
+from flowc.framework.dtypes import FLOATING, INDEX, float32
 from flowc.framework.graph import Tensor
 from flowc.framework.registry import ShapeContext, define, gradient
 from flowc.framework.shape_rules import UNKNOWN, Shapes
 from flowc.framework.shapes import TensorShape, unknown_shape
 from flowc.ops.reduction_ops import conjugate
 
-__all__ = ["batch_matmul", "matmul"]
+__all__ = ["batch_matmul", "matmul", "sparse_matmul"]
 
 
 def _product(a: TensorShape, b: TensorShape, turn_a: bool, turn_b: bool) -> TensorShape:
@@ -23,7 +23,7 @@ def _product(a: TensorShape, b: TensorShape, turn_a: bool, turn_b: bool) -> Tens
     other, columns = b.as_list()[::-1] if turn_b else b.as_list()
     if inner is not None and other is not None and inner != other:
         raise ValueError(
-            f"Inner dimensions do not match: {inner} and {other}, of {a}{' transposed' * turn_a} and "
+            f"Dimensions {inner} and {other} are not compatible: the inner ones of {a}{' transposed' * turn_a} and "
             f"{b}{' transposed' * turn_b}"
         )
     return TensorShape((rows, columns))
@@ -37,7 +37,21 @@ def _matmul_shape(ctx: ShapeContext) -> Shapes:
     return (_product(a, b, ctx.attrs["transpose_a"], ctx.attrs["transpose_b"]),)
 
 
-define("MatMul", shape=_matmul_shape, allowed=FLOATING | INDEX, inputs="a b")
+define(
+    "MatMul",
+    shape=_matmul_shape,
+    allowed=FLOATING | INDEX,
+    inputs="a b",
+    attrs={"transpose_a": False, "transpose_b": False},
+)
+define(
+    "SparseMatMul",
+    shape=_matmul_shape,
+    allowed=frozenset((float32,)),
+    inputs="a b",
+    type_attrs="- -",
+    attrs={"transpose_a": False, "transpose_b": False, "a_is_sparse": False, "b_is_sparse": False},
+)
 
 
 def matmul(
@@ -52,7 +66,8 @@ def matmul(
     """The product of two matrices [m, k] and [k, n], each transposed first if so asked: [m, n].
 
     Of tensors of a higher rank, the products of their inner matrices, as `batch_matmul`. `a_is_sparse` and
-    `b_is_sparse`, hints that many elements are 0, change nothing.
+    `b_is_sparse`, hints that many elements are 0, make an op of type SparseMatMul of float32 matrices, which computes
+    the same.
     """
     a = convert_to_tensor(a, name="a")
     if (a.get_shape().ndims or 2) > 2:
@@ -63,10 +78,28 @@ def matmul(
             )
         return apply("BatchMatMul", [a, b], turned, name or "MatMul")
     attrs = {"transpose_a": bool(transpose_a), "transpose_b": bool(transpose_b)}
+    if (a_is_sparse or b_is_sparse) and a.dtype.base_dtype is float32:
+        hints = {"a_is_sparse": bool(a_is_sparse), "b_is_sparse": bool(b_is_sparse)}
+        return apply("SparseMatMul", [a, b], attrs | hints, name or "MatMul")
     return apply("MatMul", [a, b], attrs, name)
 
 
-@gradient("MatMul")
+def sparse_matmul(
+    a: Any,
+    b: Any,
+    transpose_a: bool = False,
+    transpose_b: bool = False,
+    a_is_sparse: bool = False,
+    b_is_sparse: bool = False,
+    name: str | None = None,
+) -> Tensor:
+    """`matmul` of float32 matrices as an op of type SparseMatMul, with hints that many elements of a or b are 0."""
+    attrs = {"transpose_a": transpose_a, "transpose_b": transpose_b}
+    hints = {"a_is_sparse": a_is_sparse, "b_is_sparse": b_is_sparse}
+    return apply("SparseMatMul", [a, b], {key: bool(value) for key, value in (attrs | hints).items()}, name)
+
+
+@gradient("MatMul", "SparseMatMul")
 def _matmul_grad(op: Any, grad: Any) -> Any:
     a, b = (conjugate(t) for t in op.inputs)
     turn_a, turn_b = op.get_attr("transpose_a"), op.get_attr("transpose_b")
@@ -88,7 +121,7 @@ def _batch_shape(ctx: ShapeContext) -> Shapes:
     return (batch.concatenate(inner),)
 
 
-define("BatchMatMul", shape=_batch_shape, allowed=FLOATING | INDEX)
+define("BatchMatMul", shape=_batch_shape, allowed=FLOATING | INDEX, attrs={"adj_x": False, "adj_y": False})
 
 
 def batch_matmul(

@@ -17,10 +17,10 @@ from flowc.framework.scopes import op_scope
 from flowc.framework.shape_rules import UNKNOWN, Shapes
 from flowc.ops.activation_ops import relu, softplus
 from flowc.ops.arithmetic_ops import add, maximum, mul
-from flowc.ops.array_ops import cast, expand_dims, identity, rank, reshape, shape_of
+from flowc.ops.array_ops import cast, expand_dims, identity, rank, reshape, shape_of, zeros_like
 from flowc.ops.joining_ops import concat
-from flowc.ops.logic_ops import equal, select
-from flowc.ops.math_ops import abs, exp, floor, inv, rsqrt, square
+from flowc.ops.logic_ops import equal, greater_equal, select
+from flowc.ops.math_ops import exp, floor, inv, rsqrt, square
 from flowc.ops.matmul_ops import matmul
 from flowc.ops.random_ops import random_uniform
 from flowc.ops.reduction_ops import reduce_mean, reduce_sum
@@ -154,7 +154,10 @@ def sigmoid_cross_entropy_with_logits(logits: Any, targets: Any, name: str | Non
         x = convert_to_tensor(logits, name="logits")
         targets = convert_to_tensor(targets, x.dtype, "targets")
         _check_same_shape(x, targets)
-        return add(relu(x) - x * targets, softplus(-abs(x)), scope)
+        # max(x, 0) and -|x| by Select: at 0, where these have no derivative, their gradients add up to the loss's
+        zeros, is_positive = zeros_like(x), greater_equal(x, 0)
+        loss = select(is_positive, x, zeros) - x * targets
+        return add(loss, softplus(select(is_positive, -x, x)), scope)
 
 
 def _check_same_shape(logits: Tensor, targets: Tensor) -> None:
@@ -278,6 +281,8 @@ def embedding_lookup(params: Any, ids: Any, name: str | None = None) -> Tensor:
     `params` may be a list of n tensors, over which the rows are dealt out: row i is row i // n of tensor i % n.
     """
     shards: Sequence[Any] = params if isinstance(params, (list, tuple)) else [params]
+    if not shards:
+        raise ValueError("embedding_lookup needs at least one tensor of parameters")
     with op_scope([*shards, ids], name, "embedding_lookup") as scope:
         if len(shards) == 1:
             return gather(shards[0], ids, scope)

@@ -127,12 +127,19 @@ def dynamic_stitch(indices: Sequence[Any], data: Sequence[Any], name: str | None
         without one is 0.
 
     Raises:
-        ValueError: the lists differ in length or are empty. InvalidArgumentError: when run, for a negative index.
+        ValueError: the lists differ in length or are empty. TypeError: `indices` are not int32.
+        InvalidArgumentError: when run, for a negative index.
     """
     if len(indices) != len(data) or not data:
         raise ValueError(f"dynamic_stitch needs as many indices as data, at least one: {len(indices)}, {len(data)}")
     with op_scope([*indices, *data], name, "DynamicStitch") as scope:
-        places = [convert_to_tensor(value, int32, "indices") for value in indices]
+        places = [convert_to_tensor(v, None if isinstance(v, Tensor) else int32, "indices") for v in indices]
+        types = [place.dtype.base_dtype for place in places]
+        if any(dtype is not int32 for dtype in types):
+            raise TypeError(
+                "Tensors in list passed to 'indices' of 'DynamicStitch' Op have types "
+                f"[{', '.join(dtype.name for dtype in types)}] that do not match expected type int32."
+            )
         first = convert_to_tensor(data[0], name="data")
         rows = [first, *(convert_to_tensor(value, first.dtype.base_dtype, "data") for value in data[1:])]
         return apply("DynamicStitch", [*places, *rows], {"N": len(places)}, scope)

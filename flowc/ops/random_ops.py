@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from flowc.framework import shape_rules
 from flowc.framework.building import apply
-from flowc.framework.constant_value import constant_value
 from flowc.framework.convert import convert_to_tensor
-from flowc.framework.dtypes import ANY, INDEX, REAL, DType, as_dtype, float32, float64
+from flowc.framework.dtypes import ANY, INDEX, REAL, DType, as_dtype, float32
 from flowc.framework.graph import Tensor
 from flowc.framework.registry import ShapeContext, define, not_differentiable
 from flowc.framework.scopes import get_seed, op_scope, set_random_seed
 from flowc.framework.shape_rules import Shapes
 from flowc.framework.source import at_user_line
-from flowc.ops.array_ops import cast
 
 __all__ = ["random_normal", "random_shuffle", "random_uniform", "set_random_seed", "truncated_normal"]
 
@@ -33,15 +29,16 @@ for _type in ("RandomStandardNormal", "TruncatedNormal", "RandomUniform"):
         result=lambda types, attrs: [attrs["dtype"]],
         stateful=True,
         inputs="shape",
+        attrs={"seed": 0, "seed2": 0},
     )
     not_differentiable(_type)
 
 
 def _sample(op_type: str, shape: Any, dtype: DType, seed: int | None) -> Any:
-    return apply(op_type, [shape], {"dtype": dtype, **_seed_attrs(seed)})
+    return apply(op_type, [shape], {"dtype": dtype, **seed_attrs(seed)})
 
 
-def _seed_attrs(seed: int | None) -> dict[str, int]:
+def seed_attrs(seed: int | None) -> dict[str, int]:
     """Attributes of a random op: both seeds 0 stand for a seed drawn at random in every session."""
     graph_seed, op_seed = get_seed(seed)
     if (graph_seed, op_seed) == (0, 0):
@@ -103,9 +100,27 @@ def _scaled_normal(
 # -- uniform -----------------------------------------------------------------------------------------------------------
 
 
-def _check_range(low: Any, high: Any) -> None:
-    if low is not None and high is not None and np.any(np.asarray(low) >= np.asarray(high)):
-        raise ValueError(f"random_uniform of ints needs minval < maxval, not {low} and {high}.{at_user_line()}")
+def _of_ints(ctx: ShapeContext) -> Shapes:
+    for bound in ctx.shapes[1:]:
+        bound.assert_has_rank(0)
+    low, high = ctx.value(1), ctx.value(2)
+    if low is not None and high is not None and low >= high:
+        raise ValueError(f"Need minval < maxval, got {low} >= {high}")
+    return _of_shape_input(ctx)
+
+
+define(
+    "RandomUniformInt",
+    shape=_of_ints,
+    allowed=(INDEX, INDEX),
+    same_from=1,
+    result=lambda types, attrs: types[1:2],
+    stateful=True,
+    inputs="shape minval maxval",
+    type_attrs="T Tout Tout",
+    attrs={"seed": 0, "seed2": 0},
+)
+not_differentiable("RandomUniformInt")
 
 
 def random_uniform(
@@ -119,32 +134,37 @@ def random_uniform(
     """Samples of the uniform distribution on [minval, maxval).
 
     shape: a list or an int vector tensor; maxval: 1.0 by default, to be given for ints; dtype: a floating-point type,
-    int32 or int64; seed: see `set_random_seed`. ValueError for ints if it is known that minval is not below maxval.
+    int32 or int64; seed: see `set_random_seed`. Of ints, minval must be below maxval: else a ValueError if that is
+    known, or InvalidArgumentError when run.
     """
     kind = as_dtype(dtype).base_dtype
     if kind not in REAL | INDEX:
         raise TypeError(f"random_uniform gives floating-point numbers, int32 or int64, not {kind.name}")
     if maxval is None and kind in INDEX:
-        raise ValueError(f"maxval must be given for {kind.name}")
-    sampled = float64 if kind in INDEX else kind
+        raise ValueError(f"Must specify maxval for integer dtype {kind.name}.{at_user_line()}")
     with op_scope([shape, minval, maxval], name, "random_uniform") as scope:
         low = convert_to_tensor(minval, kind, "min")
         high = convert_to_tensor(1 if maxval is None else maxval, kind, "max")
         if kind in INDEX:
-            _check_range(constant_value(low), constant_value(high))
-        span = cast(apply("Sub", [high, low], name="sub"), sampled)
-        scaled = apply("Mul", [_sample("RandomUniform", shape, sampled, seed), span], name="mul")
-        if kind in INDEX:
-            scaled = cast(apply("Floor", [scaled]), kind)
+            return apply("RandomUniformInt", [shape, low, high], seed_attrs(seed), scope)
+        span = apply("Sub", [high, low], name="sub")
+        scaled = apply("Mul", [_sample("RandomUniform", shape, kind, seed), span], name="mul")
         return apply("Add", [scaled, low], name=scope)
 
 
 # -- shuffle -----------------------------------------------------------------------------------------------------------
 
-define("RandomShuffle", shape=shape_rules.unchanged, allowed=ANY, stateful=True, inputs="value")
+define(
+    "RandomShuffle",
+    shape=shape_rules.unchanged,
+    allowed=ANY,
+    stateful=True,
+    inputs="value",
+    attrs={"seed": 0, "seed2": 0},
+)
 not_differentiable("RandomShuffle")
 
 
 def random_shuffle(value: Any, seed: int | None = None, name: str | None = None) -> Tensor:
     """`value` with its rows (the slices along dimension 0) in random order; seed: see `set_random_seed`."""
-    return apply("RandomShuffle", [value], _seed_attrs(seed), name)
+    return apply("RandomShuffle", [value], seed_attrs(seed), name)

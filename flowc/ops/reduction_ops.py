@@ -13,7 +13,7 @@ from flowc.framework.convert import constant, convert_to_tensor
 from flowc.framework.dtypes import BOOL, INDEX, NUMERIC, ORDERED, int32, int64
 from flowc.framework.graph import Tensor
 from flowc.framework.registry import ShapeContext, define, gradient, not_differentiable
-from flowc.framework.shape_rules import UNKNOWN, Shapes
+from flowc.framework.shape_rules import UNKNOWN, FailsWhenRun, Shapes
 from flowc.framework.shapes import TensorShape, unknown_shape
 from flowc.ops.array_ops import cast, expand_dims, rank, reshape, shape_of, size
 
@@ -40,7 +40,13 @@ def _reduce(op_type: str, x: Any, axes: Any, keep_dims: bool, name: str | None) 
 
 # -- sum and mean ------------------------------------------------------------------------------------------------------
 
-define("Sum", shape=shape_rules.reduction, allowed=(NUMERIC, INDEX), inputs="input reduction_indices")
+define(
+    "Sum",
+    shape=shape_rules.reduction,
+    allowed=(NUMERIC, INDEX),
+    inputs="input reduction_indices",
+    attrs={"keep_dims": False},
+)
 
 
 def reduce_sum(
@@ -58,7 +64,13 @@ def _sum_grad(op: Any, grad: Any) -> Any:
     return _spread(op, grad), None
 
 
-define("Mean", shape=shape_rules.reduction, allowed=(NUMERIC, INDEX), inputs="input reduction_indices")
+define(
+    "Mean",
+    shape=shape_rules.reduction,
+    allowed=(NUMERIC, INDEX),
+    inputs="input reduction_indices",
+    attrs={"keep_dims": False},
+)
 
 
 def reduce_mean(
@@ -121,7 +133,13 @@ def _spread(op: Any, reduced: Any) -> Any:
 
 # -- max and min -------------------------------------------------------------------------------------------------------
 
-define("Max", shape=shape_rules.reduction, allowed=(ORDERED, INDEX), inputs="input reduction_indices")
+define(
+    "Max",
+    shape=shape_rules.reduction,
+    allowed=(ORDERED, INDEX),
+    inputs="input reduction_indices",
+    attrs={"keep_dims": False},
+)
 
 
 def reduce_max(
@@ -131,7 +149,13 @@ def reduce_max(
     return _reduce("Max", input_tensor, reduction_indices, keep_dims, name)
 
 
-define("Min", shape=shape_rules.reduction, allowed=(ORDERED, INDEX), inputs="input reduction_indices")
+define(
+    "Min",
+    shape=shape_rules.reduction,
+    allowed=(ORDERED, INDEX),
+    inputs="input reduction_indices",
+    attrs={"keep_dims": False},
+)
 
 
 def reduce_min(
@@ -152,7 +176,13 @@ def _extreme_grad(op: Any, grad: Any) -> Any:
 
 # -- product -----------------------------------------------------------------------------------------------------------
 
-define("Prod", shape=shape_rules.reduction, allowed=(NUMERIC, INDEX), inputs="input reduction_indices")
+define(
+    "Prod",
+    shape=shape_rules.reduction,
+    allowed=(NUMERIC, INDEX),
+    inputs="input reduction_indices",
+    attrs={"keep_dims": False},
+)
 
 
 def reduce_prod(
@@ -186,7 +216,14 @@ def conjugate(x: Any) -> Any:
 
 # -- logic -------------------------------------------------------------------------------------------------------------
 
-define("All", shape=shape_rules.reduction, allowed=(BOOL, INDEX), inputs="input reduction_indices")
+define(
+    "All",
+    shape=shape_rules.reduction,
+    allowed=(BOOL, INDEX),
+    inputs="input reduction_indices",
+    type_attrs="- -",
+    attrs={"keep_dims": False},
+)
 
 
 def reduce_all(
@@ -196,7 +233,14 @@ def reduce_all(
     return _reduce("All", input_tensor, reduction_indices, keep_dims, name)
 
 
-define("Any", shape=shape_rules.reduction, allowed=(BOOL, INDEX), inputs="input reduction_indices")
+define(
+    "Any",
+    shape=shape_rules.reduction,
+    allowed=(BOOL, INDEX),
+    inputs="input reduction_indices",
+    type_attrs="- -",
+    attrs={"keep_dims": False},
+)
 
 
 def reduce_any(
@@ -212,16 +256,18 @@ not_differentiable("All", "Any")
 
 
 def _one_axis_dropped(ctx: ShapeContext) -> Shapes:
-    sizes = ctx.shapes[0].with_rank_at_least(1).tuple
+    sizes = ctx.shapes[0].tuple
     ctx.shapes[1].assert_has_rank(0)
     if sizes is None:
         return (UNKNOWN,)
     dimension = ctx.value(1)
+    if not sizes:
+        raise FailsWhenRun(f"Expected dimension in the range [0, 0), but got {0 if dimension is None else dimension}")
     if dimension is None:
         return (unknown_shape(len(sizes) - 1),)
     axis = shape_rules.axis_of(int(dimension), len(sizes), "dimension")
     if sizes[axis] == 0:
-        raise ValueError(f"Dimension {axis} has no elements to choose from")
+        raise FailsWhenRun(f"Reduction axis {axis} is empty in shape {ctx.shapes[0]}")
     return (TensorShape(sizes[:axis] + sizes[axis + 1 :]),)
 
 

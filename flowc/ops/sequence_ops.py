@@ -1,4 +1,4 @@
-"""Sequences of different lengths: reversed within their lengths, and compared."""
+"""Sequences: reversed within their lengths, added up, and compared."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ from typing import Any
 
 import numpy as np
 
+from flowc.framework import shape_rules
 from flowc.framework.building import apply
-from flowc.framework.dtypes import ANY, INDEX, float32, int64
+from flowc.framework.dtypes import ANY, INDEX, float32, float64, int32, int64
 from flowc.framework.graph import Tensor
 from flowc.framework.registry import ShapeContext, define, gradient, not_differentiable
 from flowc.framework.shape_rules import UNKNOWN, Shapes
 from flowc.framework.shapes import TensorShape, unknown_shape
 from flowc.framework.sparse_tensor import SparseTensor
 
-__all__ = ["edit_distance", "reverse_sequence"]
+__all__ = ["cumsum", "edit_distance", "reverse_sequence"]
 
 # -- reversal ----------------------------------------------------------------------------------------------------------
 
@@ -70,6 +71,41 @@ def reverse_sequence(
 @gradient("ReverseSequence")
 def _reverse_sequence_grad(op: Any, grad: Any) -> Any:
     return reverse_sequence(grad, op.inputs[1], op.get_attr("seq_dim"), op.get_attr("batch_dim")), None
+
+
+# -- sums --------------------------------------------------------------------------------------------------------------
+
+
+def _summed(ctx: ShapeContext) -> Shapes:
+    ctx.shapes[1].assert_has_rank(0)
+    axis, ndims = ctx.value(1), ctx.shapes[0].with_rank_at_least(1).ndims
+    if axis is not None and ndims is not None:
+        shape_rules.axis_of(int(axis), ndims)
+    return ctx.shapes[:1]
+
+
+define(
+    "Cumsum",
+    shape=_summed,
+    allowed=(frozenset((float32, float64, int32, int64)), INDEX),
+    inputs="x axis",
+    type_attrs="T Tidx",
+    attrs={"exclusive": False, "reverse": False},
+)
+
+
+def cumsum(x: Any, axis: Any = 0, exclusive: bool = False, reverse: bool = False, name: str | None = None) -> Tensor:
+    """The sums of the elements along `axis` up to and with each one: [a, a + b, a + b + c].
+
+    exclusive: without the element itself: [0, a, a + b]. reverse: from each element to the end. `x` is float32,
+    float64, int32 or int64, of rank 1 or more.
+    """
+    return apply("Cumsum", [x, axis], {"exclusive": bool(exclusive), "reverse": bool(reverse)}, name)
+
+
+@gradient("Cumsum")
+def _cumsum_grad(op: Any, grad: Any) -> Any:
+    return cumsum(grad, op.inputs[1], op.get_attr("exclusive"), not op.get_attr("reverse")), None
 
 
 # -- comparison --------------------------------------------------------------------------------------------------------

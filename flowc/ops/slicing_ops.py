@@ -13,7 +13,7 @@ from flowc.framework.dtypes import ANY, BOOL, INDEX, NUMERIC, int32
 from flowc.framework.graph import Tensor
 from flowc.framework.indexed_slices import IndexedSlices
 from flowc.framework.registry import ShapeContext, define, gradient
-from flowc.framework.shape_rules import UNKNOWN, Shapes
+from flowc.framework.shape_rules import UNKNOWN, FailsWhenRun, Shapes
 from flowc.framework.shapes import TensorShape, unknown_shape
 from flowc.ops.array_ops import cast, expand_dims, rank, reshape, shape, shape_of
 from flowc.ops.joining_ops import concat
@@ -40,22 +40,23 @@ def _sliced(ctx: ShapeContext) -> Shapes:
 
 
 def _slice_size(axis: int, whole: int | None, begin: int | None, size: int) -> int | None:
-    if size < -1 or (begin is not None and begin < 0):
-        raise ValueError(f"begin and size of dimension {axis} must not be negative: {begin}, {size}")
-    if size == -1 and (whole is None or begin is None):
-        return None
-    if whole is not None and begin is not None and begin + max(size, 0) > whole:
-        raise ValueError(f"The slice of dimension {axis} from {begin} of size {size} ends outside its size {whole}")
-    return (whole or 0) - (begin or 0) if size == -1 else size
+    rest = None if whole is None or begin is None else whole - begin
+    if size < -1 or (size == -1 and rest is not None and rest < 0):
+        raise ValueError(f"Dimension {axis} would get a negative size: {rest if size == -1 else size}")
+    if begin is not None and (begin < 0 or (whole is not None and begin > whole)):
+        raise FailsWhenRun(f"Expected begin[{axis}] in [0, {'?' if whole is None else whole}], but got {begin}")
+    if rest is not None and size > rest:
+        raise FailsWhenRun(f"Expected size[{axis}] in [0, {'?' if rest is None else rest}], but got {size}")
+    return rest if size == -1 else size
 
 
-define("Slice", shape=_sliced, allowed=(ANY, INDEX), same_from=1, inputs="input begin size")
+define("Slice", shape=_sliced, allowed=(ANY, INDEX), same_from=1, inputs="input begin size", type_attrs="T Index Index")
 
 
 def slice(input_: Any, begin: Any, size: Any, name: str | None = None) -> Tensor:
     """The part of `input_` that starts at `begin` and has `size` elements, both one int a dimension.
 
-    A size of -1 takes all that is left. Raises ValueError if the part does not lie within the tensor.
+    A size of -1 takes all that is left. InvalidArgumentError when run, if the part does not lie within the tensor.
     """
     return apply("Slice", [input_, begin, size], name=name)
 
@@ -86,7 +87,7 @@ def _padded(ctx: ShapeContext) -> Shapes:
     if paddings is None:
         return (unknown_shape(len(source.tuple)),)
     if paddings.size and paddings.min() < 0:
-        raise ValueError(f"Paddings must not be negative: {paddings.tolist()}")
+        raise ValueError(f"paddings must be non-negative: {paddings.tolist()}")
     added = paddings.sum(axis=1).tolist()
     return (TensorShape(tuple(None if d is None else d + n for d, n in zip(source.tuple, added, strict=True))),)
 
@@ -116,9 +117,10 @@ def _tiled(ctx: ShapeContext) -> Shapes:
         return (UNKNOWN,)
     if multiples is None:
         return (unknown_shape(len(source.tuple)),)
-    if multiples.size and multiples.min() < 0:
-        raise ValueError(f"Multiples must not be negative: {multiples.tolist()}")
     times = multiples.tolist()
+    for axis, count in enumerate(times):
+        if count < 0:
+            raise FailsWhenRun(f"Expected multiples[{axis}] >= 0, but got {count}")
     return (TensorShape(tuple(None if d is None else d * n for d, n in zip(source.tuple, times, strict=True))),)
 
 
@@ -167,7 +169,14 @@ def _gathered(ctx: ShapeContext) -> Shapes:
     return (indices.concatenate(params.with_rank_at_least(1)[1:]),)
 
 
-define("Gather", shape=_gathered, allowed=(ANY, INDEX), inputs="params indices")
+define(
+    "Gather",
+    shape=_gathered,
+    allowed=(ANY, INDEX),
+    inputs="params indices",
+    type_attrs="Tparams Tindices",
+    attrs={"validate_indices": True},
+)
 
 
 def gather(params: Any, indices: Any, name: str | None = None) -> Tensor:

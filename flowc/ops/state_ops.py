@@ -10,12 +10,25 @@ from typing import Any
 
 from flowc.framework.building import apply, make_operation
 from flowc.framework.convert import convert_to_tensor
-from flowc.framework.dtypes import ANY, INDEX, NUMERIC, DType, as_dtype
+from flowc.framework.dtypes import ANY, INDEX, NUMERIC, DType, as_dtype, string
 from flowc.framework.graph import Operation, Tensor
+from flowc.framework.indexed_slices import IndexedSlices
 from flowc.framework.registry import ShapeContext, define, not_differentiable
+from flowc.framework.scopes import op_scope
 from flowc.framework.shapes import TensorShape, as_shape
+from flowc.ops.set_ops import listdiff
+from flowc.ops.slicing_ops import gather
 
-__all__ = ["assign", "assign_add", "assign_sub", "scatter_add", "scatter_sub", "scatter_update"]
+__all__ = [
+    "assign",
+    "assign_add",
+    "assign_sub",
+    "count_up_to",
+    "scatter_add",
+    "scatter_sub",
+    "scatter_update",
+    "sparse_mask",
+]
 
 
 def _reference(types: Any, attrs: Any) -> list[DType]:
@@ -26,7 +39,7 @@ def as_reference(ref: Any) -> Tensor:
     """The reference tensor of a variable; TypeError for a value that no operation can write to."""
     tensor = convert_to_tensor(ref, as_ref=True) if isinstance(ref, Tensor) or hasattr(ref, "ref") else None
     if tensor is None or not tensor.dtype.is_ref_dtype:
-        raise TypeError(f"Only a variable can be assigned to, not {ref!r}.")
+        raise TypeError(f"Only a variable can be assigned to, not {ref!r}: the op requires l-value input.")
     return tensor
 
 
@@ -37,6 +50,8 @@ define(
     shape=lambda c: [c.attrs["shape"]],
     result=lambda types, attrs: [attrs["dtype"].as_ref],
     stateful=True,
+    inputs="",
+    attrs={"container": "", "shared_name": ""},
 )
 not_differentiable("Variable")
 
@@ -55,9 +70,33 @@ def _assigned_shape(c: ShapeContext) -> list[TensorShape]:
     return [ref.merge_with(value)] if c.attrs.get("validate_shape", True) else [value]
 
 
-define("Assign", shape=_assigned_shape, allowed=ANY, result=_reference, stateful=True, inputs="ref value")
-define("AssignAdd", shape=_assigned_shape, allowed=NUMERIC, result=_reference, stateful=True, inputs="ref value")
-define("AssignSub", shape=_assigned_shape, allowed=NUMERIC, result=_reference, stateful=True, inputs="ref value")
+define(
+    "Assign",
+    shape=_assigned_shape,
+    allowed=ANY,
+    result=_reference,
+    stateful=True,
+    inputs="ref value",
+    attrs={"validate_shape": True, "use_locking": True},
+)
+define(
+    "AssignAdd",
+    shape=_assigned_shape,
+    allowed=NUMERIC,
+    result=_reference,
+    stateful=True,
+    inputs="ref value",
+    attrs={"use_locking": False},
+)
+define(
+    "AssignSub",
+    shape=_assigned_shape,
+    allowed=NUMERIC,
+    result=_reference,
+    stateful=True,
+    inputs="ref value",
+    attrs={"use_locking": False},
+)
 not_differentiable("Assign", "AssignAdd", "AssignSub")
 
 
@@ -116,6 +155,8 @@ for _type, _types in (("ScatterUpdate", ANY), ("ScatterAdd", NUMERIC), ("Scatter
         result=_reference,
         stateful=True,
         inputs="ref indices updates",
+        type_attrs="T Tindices T",
+        attrs={"use_locking": _type == "ScatterUpdate"},
     )
 not_differentiable("ScatterUpdate", "ScatterAdd", "ScatterSub")
 
@@ -164,6 +205,18 @@ def scatter_sub(
     return _scatter("ScatterSub", ref, indices, updates, bool(use_locking), name)
 
 
+def sparse_mask(a: IndexedSlices, mask_indices: Any, name: str | None = None) -> IndexedSlices:
+    """The slices of `a` whose index is none of `mask_indices` (int32 or int64, of rank 1).
+
+    Raises TypeError if `a` is no IndexedSlices.
+    """
+    if not isinstance(a, IndexedSlices):
+        raise TypeError(f"sparse_mask takes IndexedSlices, not {type(a).__name__}")
+    with op_scope([a.values, a.indices], name, "sparse_mask") as scope:
+        indices, places = listdiff(a.indices, mask_indices)
+        return IndexedSlices(gather(a.values, places, name=scope), indices, a.dense_shape)
+
+
 # -- counting and checking ---------------------------------------------------------------------------------------------
 
 
@@ -191,6 +244,7 @@ define(
     result=lambda types, attrs: [],
     stateful=True,
     inputs="ref",
+    type_attrs="*T",
 )
 not_differentiable("AssertVariablesInitialized")
 
@@ -198,3 +252,20 @@ not_differentiable("AssertVariablesInitialized")
 def assert_initialized(refs: list[Tensor], name: str | None = None) -> Operation:
     """An operation that raises FailedPreconditionError when run before all the variables are initialised."""
     return make_operation("AssertVariablesInitialized", [as_reference(ref) for ref in refs], name=name)
+
+
+# It names the variables rather than taking their references, for to read them is what they may not be ready for.
+define(
+    "ReportUninitializedVariables",
+    shape=lambda c: [TensorShape((None,))],
+    result=string,
+    stateful=True,
+    inputs="",
+    type_attrs="",
+)
+not_differentiable("ReportUninitializedVariables")
+
+
+def report_uninitialized(variables: list[Tensor], name: str | None = None) -> Tensor:
+    """The names of those of the variables that have no value before the run: string[count]."""
+    return apply("ReportUninitializedVariables", [], {"variables": [v.op.name for v in variables]}, name)

@@ -1,0 +1,1 @@
+"""The MNIST data under the name that later tutorials import it by."""
