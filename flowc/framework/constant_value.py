@@ -6,7 +6,7 @@ knows all shapes, asks `values_from_shapes` too), `known_before_run` for small a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -78,11 +78,11 @@ def known_before_run(*op_types: str) -> Callable[[ValueRule], ValueRule]:
 
 
 def values_from_shapes(
-    op_type: str, attrs: Mapping[str, Any], shapes: Sequence[Sizes]
+    op_type: str, attrs: Mapping[str, Any], shapes: Iterable[Sizes]
 ) -> Sequence[Array | None] | None:
     """The outputs of an op type that depends on its inputs' shapes only; None if it is not one."""
     rule = _shape_rules.get(op_type)
-    return None if rule is None else rule(attrs, shapes)
+    return None if rule is None else rule(attrs, list(shapes))
 
 
 def constant_value(tensor: TensorLike) -> Array | None:

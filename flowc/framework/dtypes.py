@@ -183,6 +183,7 @@ BOOL = frozenset((bool_,))
 INDEX = frozenset((int32, int64))
 STRING = frozenset((string,))
 ANY = NUMERIC | BOOL | STRING
+CASTABLE = NUMERIC | BOOL | {bfloat16}
 
 
 def as_dtype(type_value: Any) -> DType:

@@ -12,11 +12,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Final
 
-from flowc.framework import attributes, device as device_lib, source
+from flowc.framework import attributes, device as device_lib, html, source
 from flowc.framework.dtypes import DType, as_dtype
 from flowc.framework.graph_scopes import GraphScopes
+from flowc.framework.graph_state import GraphState
 from flowc.framework.names import checked_name, kinds, named
-from flowc.framework.node_def import GRAPH_DEF_VERSION, to_graph_def, to_node_def
+from flowc.framework.node_def import to_graph_def, to_node_def
 from flowc.framework.overloads import Overloads
 from flowc.framework.registry import OpDef, lookup
 from flowc.framework.shape_inference import infer_shapes
@@ -99,6 +100,10 @@ class Tensor(Overloads["Tensor"]):
 
     def __str__(self) -> str:
         return f'Tensor("{self.name}", shape={self._shape}, dtype={self._dtype.name})'
+
+    def _repr_html_(self) -> str:
+        kind = {"shape": self._shape, "dtype": self._dtype.name, "of": f"{self._op._type} {self._op._name}"}
+        return html.of_properties("Tensor", {"name": self.name, **kind, "made at": self._op.source_line()})
 
 
 class Operation:
@@ -263,6 +268,9 @@ class Operation:
     def __repr__(self) -> str:
         return f"<tf.Operation {self._name!r} type={self._type}>"
 
+    def _repr_html_(self) -> str:
+        return html.of_operation(self)
+
 
 def as_operation(element: Any) -> Operation:
     """The operation that an Operation, a Tensor or a Variable stands for; TypeError for anything else."""
@@ -291,16 +299,12 @@ def _unwrap(element: Any) -> Any:
     return element if convert is None else convert()
 
 
-class Graph(GraphScopes[Operation]):
+class Graph(GraphState, GraphScopes[Operation]):
     """A dataflow graph: its operations in the order they were made, by name, and what is in force for the next."""
 
     def __init__(self) -> None:
         super().__init__()
         self._by_name: dict[str, Operation] = {}
-        self._version = 0
-        self._finalized = False
-        self._collections: dict[str, list[Any]] = {}
-        self._seed: int | None = None
         self._conditions: dict[Operation, Any] = {}  # what decides at Merges, as far as `regions` was asked
         self._loop_extras: dict[Operation, dict[Any, Any]] = {}  # what loops got for gradients, by what decides in them
         self._unsaved_loops: set[str] = set()  # frames of loops that were made with back_prop=False
@@ -397,23 +401,6 @@ class Graph(GraphScopes[Operation]):
         self._place(probe)
         return probe._device or None
 
-    # -- collections ---------------------------------------------------------------------------------------------------
-
-    def add_to_collection(self, name: str, value: Any) -> None:
-        """Appends `value` to the collection `name`."""
-        if self._finalized:
-            raise RuntimeError("Graph is finalized and cannot be modified.")
-        self._collections.setdefault(name, []).append(value)
-
-    def get_collection(self, name: str, scope: str | None = None) -> list[Any]:
-        """The collection `name`, or those of its items whose names start with `scope`."""
-        items = self._collections.get(name, [])
-        return [item for item in items if scope is None or getattr(item, "name", "").startswith(scope)]
-
-    def get_all_collection_keys(self) -> list[str]:
-        """The names of the collections that hold something, sorted."""
-        return sorted(key for key, items in self._collections.items() if items)
-
     # -- looking things up ---------------------------------------------------------------------------------------------
 
     def get_operations(self) -> list[Operation]:
@@ -445,35 +432,7 @@ class Graph(GraphScopes[Operation]):
             return obj
         raise TypeError(f"Can not convert a {type(obj).__name__} into a {kinds(allow_tensor, allow_operation)}.")
 
-    # -- state ---------------------------------------------------------------------------------------------------------
-
-    @property
-    def seed(self) -> int | None:
-        """The seed that random ops without one of their own draw from, or None; `tf.set_random_seed` sets it."""
-        return self._seed
-
-    @seed.setter
-    def seed(self, seed: int | None) -> None:
-        self._seed = seed
-
-    @property
-    def version(self) -> int:
-        """A number that grows with every operation added."""
-        return self._version
-
-    @property
-    def graph_def_version(self) -> int:
-        """The version of the GraphDef format that `as_graph_def` writes."""
-        return GRAPH_DEF_VERSION
-
-    @property
-    def finalized(self) -> bool:
-        """Whether the graph may no longer be changed."""
-        return self._finalized
-
-    def finalize(self) -> None:
-        """Makes the graph read-only: adding an operation raises RuntimeError from here on."""
-        self._finalized = True
+    # -- as a whole ----------------------------------------------------------------------------------------------------
 
     def as_graph_def(self, from_version: int | None = None) -> Any:
         """The operations (those added after `from_version`) as a GraphDef message; `tf.import_graph_def` reads it.
@@ -481,3 +440,6 @@ class Graph(GraphScopes[Operation]):
         Raises ValueError if it would be larger than 2 GB.
         """
         return to_graph_def(op for op in self._by_name.values() if from_version is None or op._id > from_version)
+
+    def _repr_html_(self) -> str:
+        return html.of_graph(self.get_operations())

@@ -17,6 +17,7 @@ class GraphKeys:
 
     VARIABLES: Final = "variables"
     GLOBAL_VARIABLES: Final = VARIABLES  # its later name
+    LOCAL_VARIABLES: Final = "local_variables"
     TRAINABLE_VARIABLES: Final = "trainable_variables"
     MOVING_AVERAGE_VARIABLES: Final = "moving_average_variables"
     SUMMARIES: Final = "summaries"

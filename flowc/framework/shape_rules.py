@@ -16,6 +16,11 @@ from flowc.framework.shapes import TensorShape, all_known, broadcast_shapes, unk
 
 Shapes = Sequence[TensorShape]
 
+
+class FailsWhenRun(ValueError):
+    """Raised by a shape rule for values that the API refuses when the operation runs, not when it is made."""
+
+
 UNKNOWN = TensorShape(None)
 SCALAR = TensorShape(())
 
@@ -75,15 +80,17 @@ def reduction(ctx: ShapeContext) -> Shapes:
 
 
 def axes_of(values: np.ndarray, rank: int) -> frozenset[int]:
-    """Axes as numbers from 0; ValueError for one outside the rank or given twice."""
+    """Axes as numbers from 0; ValueError for one outside the rank, FailsWhenRun for one given twice."""
     axes = [int(value) for value in values.reshape(-1)]
     for axis in axes:
         if not -rank <= axis < rank:
             raise ValueError(f"Invalid reduction dimension {axis} for input with {rank} dimensions")
-    axes = [axis % rank for axis in axes]
-    if len(set(axes)) < len(axes):
-        raise ValueError(f"Axes {values.tolist()} name a dimension twice")
-    return frozenset(axes)
+    found: set[int] = set()
+    for axis in axes:
+        if axis % rank in found:
+            raise FailsWhenRun(f"Invalid reduction arguments: Axes contains duplicate dimension: {axis % rank}")
+        found.add(axis % rank)
+    return frozenset(found)
 
 
 def axis_of(axis: int, rank: int, name: str = "Axis") -> int:

@@ -51,8 +51,13 @@ class Dimension:
     def __sub__(self, other: Any) -> Dimension:
         return self._combine(other, lambda a, b: a - b)
 
+    def __rsub__(self, other: Any) -> Dimension:
+        return self._combine(other, lambda a, b: b - a)
+
     def __mul__(self, other: Any) -> Dimension:
         return self._combine(other, lambda a, b: a * b)
+
+    __radd__, __rmul__ = __add__, __mul__
 
     def __floordiv__(self, other: Any) -> Dimension:
         return self._combine(other, lambda a, b: a // b)
