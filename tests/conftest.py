@@ -1,10 +1,13 @@
-"""Options of all tests."""
+"""Options and fixtures of all tests."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+import flowc as tf
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -35,3 +38,17 @@ class Golden:
 def golden(request: pytest.FixtureRequest) -> Golden:
     """The golden files beside the test."""
     return Golden(request.path.parent / "files", request.config.getoption("--update-golden"))
+
+
+@pytest.fixture(autouse=True)
+def graph() -> Iterator[tf.Graph]:
+    """A new graph, the default one while the test runs: no test sees what another has built."""
+    with tf.Graph().as_default() as graph:
+        yield graph
+
+
+@pytest.fixture
+def session(graph: tf.Graph) -> Iterator[tf.Session]:
+    """A session of that graph; it is not the default one."""
+    with tf.Session(graph=graph) as session:
+        yield session

@@ -99,7 +99,7 @@ def test_the_frontend_is_built_from_the_ground() -> None:
         assert not wrong
 
 
-@pytest.mark.parametrize("package", ["flowc.framework", "flowc.ops"])
+@pytest.mark.parametrize("package", ["flowc.framework", "flowc.ops", "flowc.codegen.regions"])
 def test_the_reading_order_is_right(package: str) -> None:
     """A package's docstring lists its modules such that each uses only those before it."""
     docstring = ast.get_docstring(ast.parse(modules()[package].read_text())) or ""
@@ -133,7 +133,26 @@ import sys
 import flowc as tf
 loss = tf.reduce_sum(tf.square(tf.Variable(tf.zeros([3])) - 1.0))
 tf.train.GradientDescentOptimizer(0.1).minimize(loss)
-heavy = [m for m in sys.modules if m.startswith(("flowc.codegen", "flowc.runtime", "numba", "llvmlite"))]
+heavy = [m for m in sys.modules if m.startswith(("flowc.codegen", "flowc.runtime", "numba", "llvmlite", "google"))]
 assert not heavy, heavy
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_an_error_of_a_run_imports_no_messages() -> None:
+    """They are made if `node_def` is asked for: every input pipeline ends by an error."""
+    script = """
+import sys
+import flowc as tf
+queue = tf.FIFOQueue(1, tf.int32, [()])
+with tf.Session() as session:
+    session.run(queue.close())
+    try:
+        session.run(queue.dequeue(name="get"))
+    except tf.errors.OutOfRangeError as error:
+        assert not any(name.startswith("google") for name in sys.modules)
+        assert error.node_def.name == "get"
+        sys.exit(0)
+sys.exit("no error")
 """
     subprocess.run([sys.executable, "-c", script], check=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,12 +11,6 @@ import flowc as tf
 from flowc.framework.arranging import arrange, condition_of
 from flowc.framework.regions import Conditional, Loop, Step
 from flowc.ops import control_flow_ops as flow
-
-
-@pytest.fixture(autouse=True)
-def graph() -> Iterator[tf.Graph]:
-    with tf.Graph().as_default() as graph:
-        yield graph
 
 
 def types(graph: tf.Graph) -> Counter[str]:

@@ -12,12 +12,6 @@ from tests.work import calls_of
 HERE = Path(__file__).name
 
 
-@pytest.fixture(autouse=True)
-def graph():
-    with tf.Graph().as_default() as g:
-        yield g
-
-
 def placeholder(*shape, dtype=tf.float32, name=None):
     return tf.placeholder(dtype, list(shape), name=name)
 
@@ -155,9 +149,16 @@ def test_grad_ys_that_do_not_fit():
         tf.gradients(x, x, grad_ys=placeholder(2, dtype=tf.float64))
 
 
-def test_integers_have_no_gradient():
+def test_gradients_of_integers():
     x = placeholder(2, dtype=tf.int32, name="count")
-    with pytest.raises(TypeError, match=rf"(?s)'count:0' is int32.*{HERE}:\d+"):
+    assert tf.gradients(x * x, x)[0].dtype is tf.int32
+    y = placeholder(2, dtype=tf.float32)
+    assert tf.gradients([tf.cast(y, tf.int32), tf.argmax(y, 0)], y) == [None]  # both cut the way
+
+
+def test_bools_have_no_gradient():
+    x = placeholder(2, dtype=tf.bool, name="flag")
+    with pytest.raises(TypeError, match=rf"(?s)'flag:0' is bool.*{HERE}:\d+"):
         tf.gradients(x, x)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,12 +12,6 @@ from google.protobuf import text_format
 import flowc as tf
 from flowc.framework import protos
 from flowc.framework.tensor_proto import array_from_proto, array_to_proto
-
-
-@pytest.fixture(autouse=True)
-def graph() -> Iterator[tf.Graph]:
-    with tf.Graph().as_default() as graph:
-        yield graph
 
 
 def graph_def(text: str) -> Any:

@@ -15,12 +15,6 @@ OPTIMIZERS = {
 }
 
 
-@pytest.fixture(autouse=True)
-def graph():
-    with tf.Graph().as_default() as g:
-        yield g
-
-
 def variable(name="W", dtype=np.float32):
     return tf.Variable(np.zeros([4, 3], dtype), name=name)
 
@@ -187,7 +181,7 @@ def test_adams_powers_grow_after_the_updates():
     update, grown, _ = train.control_inputs
     assert update.type == "ApplyAdam"
     assert grown.type == "Assign"
-    assert grown.inputs[1].op.control_inputs == [update]
+    assert grown.inputs[1].op.inputs[0].op.control_inputs == [update]
     assert [t.name for t in update.inputs[3:5]] == ["beta1_power/read:0", "beta2_power/read:0"]
 
 

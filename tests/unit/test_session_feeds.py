@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -10,12 +9,6 @@ import pytest
 
 import flowc as tf
 from flowc.runtime.feeds import FeedKeys, as_fed
-
-
-@pytest.fixture(autouse=True)
-def graph() -> Iterator[tf.Graph]:
-    with tf.Graph().as_default() as graph:
-        yield graph
 
 
 class TestValues:
@@ -34,6 +27,11 @@ class TestValues:
             (tf.float32, True, np.float32(1)),
             (tf.float64, np.float32(0.5), np.float64(0.5)),
             (tf.float16, [65504, 1e-7], np.array([65504, 1e-7], np.float16)),
+            (tf.int8, 127, np.int8(127)),
+            (tf.uint8, 255, np.uint8(255)),
+            (tf.int64, -(2**63), np.int64(-(2**63))),
+            (tf.bool, 1, np.bool_(True)),
+            (tf.complex64, 7, np.complex64(7)),
             (tf.int32, [1, -2], np.array([1, -2], np.int32)),
             (tf.int32, [3.0, -4.0], np.array([3, -4], np.int32)),
             (tf.int32, [], np.zeros(0, np.int32)),
@@ -58,6 +56,8 @@ class TestValues:
             (tf.int32, [1.0, np.nan]),
             (tf.int32, 2**31),
             (tf.int8, [128]),
+            (tf.int8, 128),
+            (tf.string, 1),
             (tf.uint8, -1),
             (tf.bool, 2),
             (tf.float32, 1j),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import namedtuple
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -11,13 +10,6 @@ import pytest
 
 import flowc as tf
 from flowc.runtime.fetches import Fetches, as_result
-
-
-@pytest.fixture(autouse=True)
-def graph() -> Iterator[tf.Graph]:
-    with tf.Graph().as_default() as graph:
-        yield graph
-
 
 Pair = namedtuple("Pair", "first second")
 
@@ -62,10 +54,10 @@ def test_what_is_no_fetch(graph: tf.Graph, fetch: Any) -> None:
         Fetches(graph, fetch)
 
 
-@pytest.mark.parametrize(("name", "error"), [("absent", KeyError), ("a:1", KeyError), ("a:b", ValueError)])
-def test_names_of_nothing(graph: tf.Graph, name: str, error: type[Exception]) -> None:
+@pytest.mark.parametrize("name", ["absent", "a:1", "a:b"])
+def test_names_of_nothing(graph: tf.Graph, name: str) -> None:
     tf.constant(1.0, name="a")
-    with pytest.raises(error, match=name):
+    with pytest.raises(ValueError, match=f"'{name}' cannot be interpreted as a Tensor"):
         Fetches(graph, name)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import json
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,12 +18,6 @@ from flowc.runtime.devices import devices, place
 from flowc.runtime.misses import MissWatch, PlanMissWarning
 from flowc.runtime.signature import Form, Signature
 from flowc.runtime.variables_store import VariableStore
-
-
-@pytest.fixture(autouse=True)
-def graph() -> Iterator[tf.Graph]:
-    with tf.Graph().as_default() as graph:
-        yield graph
 
 
 def plan_of(*variables: VariableSpec, kernels: tuple[Kernel, ...] = (), entries: int = 0) -> Plan:

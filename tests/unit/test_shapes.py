@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 import flowc as tf
 from flowc.framework.shapes import broadcast_shapes, unknown_shape
-
-
-@pytest.fixture(autouse=True)
-def graph() -> Iterator[tf.Graph]:
-    with tf.Graph().as_default() as graph:
-        yield graph
 
 
 def f(*sizes: int | None) -> tf.Tensor:
@@ -197,25 +191,21 @@ def test_inferred_shape(case: str) -> None:
 REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "add": (lambda: f(2, 3) + f(2), r"Incompatible shapes.*\(2, 3\) and \(2,\)"),
     "add_n": (lambda: tf.add_n([f(2), f(3)]), "not compatible"),
-    "matmul": (lambda: tf.matmul(f(2, 3), f(2, 3)), "Inner dimensions do not match: 3 and 2"),
+    "matmul": (lambda: tf.matmul(f(2, 3), f(2, 3)), "Dimensions 3 and 2 are not compatible"),
     "matmul_of_vector": (lambda: tf.matmul(f(2, 3), f(3)), "must have rank 2"),
-    "sum": (lambda: tf.reduce_sum(f(2, 3), 2), "Axis 2 is out of range for a tensor of rank 2"),
-    "sum_twice": (lambda: tf.reduce_sum(f(2, 3), [1, -1]), "twice"),
+    "sum": (lambda: tf.reduce_sum(f(2, 3), 2), "Invalid reduction dimension 2 for input with 2 dimensions"),
     "argmax": (lambda: tf.argmax(f(2, 3), 3), "out of range"),
-    "reshape": (lambda: tf.reshape(f(2, 3), [4, -1]), "Cannot reshape a tensor with 6 elements"),
-    "reshape_two_free": (lambda: tf.reshape(f(2, 3), [-1, -1]), "At most one size"),
-    "squeeze": (lambda: tf.squeeze(f(2, 1), [0]), "its size is 2"),
+    "reshape": (lambda: tf.reshape(f(2, 3), [4, -1]), "input has 6 elements"),
+    "squeeze": (lambda: tf.squeeze(f(2, 1), [0]), "expected a dimension of 1, got 2"),
     "expand_dims": (lambda: tf.expand_dims(f(2), 3), "out of range"),
-    "transpose": (lambda: tf.transpose(f(2, 3), [0, 0]), "not a permutation"),
-    "slice": (lambda: tf.slice(f(2, 3), [0, 2], [1, 2]), "ends outside its size 3"),
     "slice_rank": (lambda: tf.slice(f(2, 3), [0], [1]), "rank"),
-    "concat": (lambda: tf.concat(0, [f(2, 3), f(2, 4)]), "not compatible"),
-    "concat_dim": (lambda: tf.concat(2, [f(2, 3), f(2, 3)]), "concat_dim 2 is out of range"),
-    "split": (lambda: tf.split(1, 2, f(2, 3)), "does not split into 2"),
+    "concat": (lambda: tf.concat(0, [f(2, 3), f(2, 4)]), "Dimensions of inputs should match"),
+    "concat_dim": (lambda: tf.concat(2, [f(2, 3), f(2, 3)]), "Expected concat_dim in range"),
+    "split": (lambda: tf.split(1, 2, f(2, 3)), "Number of ways to split should evenly divide"),
     "pack": (lambda: tf.pack([f(2), f(3)]), "not compatible"),
     "unpack": (lambda: tf.unpack(f(None, 2)), "Cannot infer num"),
     "unpack_num": (lambda: tf.unpack(f(3, 2), 2), "Cannot unpack 3 rows"),
-    "pad": (lambda: tf.pad(f(2), [[-1, 0]]), "must not be negative"),
+    "pad": (lambda: tf.pad(f(2), [[-1, 0]]), "paddings must be non-negative"),
     "pad_rank": (lambda: tf.pad(f(2), [[1, 0], [0, 0]]), "rank"),
     "fill": (lambda: tf.fill([2], f(2)), "must have rank 0"),
     "range": (lambda: tf.range(0, 3, 0), "delta != 0"),
