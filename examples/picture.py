@@ -1,7 +1,8 @@
-"""Save an array as a picture: a PNG where Pillow is installed, otherwise the plainest format there is (PPM or PGM)."""
+"""Save arrays as pictures: PNGs where Pillow is installed, otherwise the plainest format there is (PPM or PGM)."""
 
 import importlib.util
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -20,6 +21,13 @@ def save(pixels: npt.NDArray[np.uint8], path: str | Path) -> None:
         _save_netpbm(pixels, path)
     else:
         _pillow().fromarray(pixels).save(path)
+    print("wrote", path)
+
+
+def save_animation(frames: Sequence[npt.NDArray[np.uint8]], path: str | Path, seconds: float = 0.05) -> None:
+    """Write pictures of one size as a GIF that repeats, each shown for so long, and say where. Needs Pillow."""
+    first, *others = [_pillow().fromarray(frame) for frame in frames]
+    first.save(path, format="GIF", save_all=True, append_images=others, duration=round(1000 * seconds), loop=0)
     print("wrote", path)
 
 

@@ -1,13 +1,15 @@
 """Rain on a pond: the damped wave equation on a 500 by 500 grid, stepped in time.
 
-python pond.py [PICTURE] [--steps 1000] [--seed 0]
+python pond.py [PICTURE] [--steps 1000] [--seed 0] [--animation pond.gif]
 """
 
 import argparse
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
 import picture
+from tqdm import tqdm
 
 import flowc as tf
 
@@ -15,6 +17,7 @@ SIZE = 500
 DROPS = 40
 TIME_STEP = 0.03
 DAMPING = 0.04
+FRAME_STEPS = 20  # from one picture of the animation to the next
 # The nine-point stencil of the Laplace operator; beyond the edge the water is flat.
 STENCIL = np.float32([[0.5, 1, 0.5], [1, -6, 1], [0.5, 1, 0.5]])
 
@@ -40,6 +43,12 @@ def drops(seed: int) -> npt.NDArray[np.float32]:
 
 def simulate(height: npt.NDArray[np.float32], steps: int) -> npt.NDArray[np.float32]:
     """The height of the water after `steps` steps of TIME_STEP, from rest at `height`."""
+    *_, last = states(height, steps, every=steps)
+    return last
+
+
+def states(height: npt.NDArray[np.float32], steps: int, every: int) -> Iterator[npt.NDArray[np.float32]]:
+    """The height of the water at first, after every so many steps of TIME_STEP, and after the last."""
     level = tf.Variable(height)
     speed = tf.Variable(np.zeros_like(height))
     # Both updates read the values from before the step.
@@ -49,9 +58,16 @@ def simulate(height: npt.NDArray[np.float32], steps: int) -> npt.NDArray[np.floa
 
     with tf.Session() as sess:
         sess.run(tf.initialize_all_variables())
-        for _ in range(steps):
+        yield height
+        for number in tqdm(range(1, steps + 1), disable=None, unit="step"):
             sess.run(step)
-        return sess.run(level)
+            if number % every == 0 or number == steps:
+                yield sess.run(level)
+
+
+def grey(level: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
+    """The water as a picture: the higher, the brighter."""
+    return np.clip((level + 0.1) / 0.2 * 255, 0, 255).astype("uint8")
 
 
 def main() -> None:
@@ -59,11 +75,14 @@ def main() -> None:
     parser.add_argument("picture", nargs="?", help="the file to write (default: pond.png)")
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--animation", help="the GIF to write, of all the time (needs 'flowc[image]')")
     options = parser.parse_args()
     path = options.picture or picture.default_path("pond")
-    level = simulate(drops(options.seed), options.steps)
-    grey = np.clip((level + 0.1) / 0.2 * 255, 0, 255).astype("uint8")
-    picture.save(grey, path)
+    every = FRAME_STEPS if options.animation else options.steps
+    frames = [grey(level) for level in states(drops(options.seed), options.steps, every)]
+    picture.save(frames[-1], path)
+    if options.animation:
+        picture.save_animation(frames, options.animation)
 
 
 if __name__ == "__main__":

@@ -16,10 +16,11 @@ TIMEOUT_SECONDS: Final = 30
 _CHUNK: Final = 1 << 16
 
 
-def fetch(name: str, folder: Path, sources: Sequence[str], sha256: str) -> Path:
+def fetch(name: str, folder: Path, sources: Sequence[str], sha256: str, *, of_content: bool = True) -> Path:
     """Download `name` into `folder` from the first of the base URLs `sources` whose answer is complete.
 
-    `sha256` is that of the content: of what a `.gz` file unpacks to, since mirrors compress the same bytes differently.
+    `sha256` is that of the content: of what a `.gz` file unpacks to, since mirrors compress the same bytes differently;
+    unless `of_content`, that of the file itself.
     The file is written under another name and renamed once it is checked, so that no reader ever sees a part of it.
 
     Raises:
@@ -30,18 +31,18 @@ def fetch(name: str, folder: Path, sources: Sequence[str], sha256: str) -> Path:
     for source in sources:
         url = f"{source.rstrip('/')}/{name}"
         try:
-            return _fetch_from(url, folder / name, sha256)
+            return _fetch_from(url, folder / name, sha256, of_content)
         except (OSError, ValueError, http.client.HTTPException) as error:
             failures.append(f"\n  {url}: {error}")
     raise OSError(f"could not download {name} to {folder}:{''.join(failures) or ' there is no URL to try'}")
 
 
-def _fetch_from(url: str, target: Path, sha256: str) -> Path:
+def _fetch_from(url: str, target: Path, sha256: str, of_content: bool) -> Path:
     temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}.part")
     try:
         with temporary.open("xb") as out:
             _download(url, out, target.name)
-        _check(temporary, target.suffix == ".gz", sha256)
+        _check(temporary, of_content and target.suffix == ".gz", sha256)
         return temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)

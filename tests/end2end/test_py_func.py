@@ -4,18 +4,11 @@ from __future__ import annotations
 
 import gc
 import weakref
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
 
 import flowc as tf
-
-
-@pytest.fixture
-def session(graph: tf.Graph) -> Iterator[tf.Session]:
-    with tf.Session(graph=graph) as session:
-        yield session
 
 
 def test_arrays_in_and_out(session: tf.Session) -> None:

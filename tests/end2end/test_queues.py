@@ -6,19 +6,13 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 
 import flowc as tf
-
-
-@pytest.fixture
-def session(graph: tf.Graph) -> Iterator[tf.Session]:
-    with tf.Session(graph=graph) as session:
-        yield session
 
 
 class Thread(threading.Thread):

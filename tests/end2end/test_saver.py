@@ -13,12 +13,6 @@ import pytest
 import flowc as tf
 
 
-@pytest.fixture(autouse=True)
-def _graph() -> Any:
-    with tf.Graph().as_default():
-        yield
-
-
 @pytest.fixture
 def path(tmp_path: Path) -> str:
     return str(tmp_path / "model.ckpt")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -11,12 +10,6 @@ import pytest
 
 import flowc as tf
 from tests.unit.test_examples import example
-
-
-@pytest.fixture
-def session(graph: tf.Graph) -> Iterator[tf.Session]:
-    with tf.Session(graph=graph) as session:
-        yield session
 
 
 def same(actual: Any, expected: Any) -> None:
