@@ -2,12 +2,14 @@
 
     python -m bench.checkpoints [--megabytes 1024] [--rounds 8] [--folder .]
 
-Rounds take turns; the first two, in which the machine finds memory for the files, do not count.
+Rounds take turns; the first two, in which the machine finds memory for the files, do not count. The last line printed
+is JSON, every round's seconds: the row `checkpoint` of `make bench`.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import statistics
 import subprocess
 import tempfile
@@ -66,6 +68,7 @@ def main() -> None:
         )
     ratio = statistics.median(times["copy"]) / statistics.median(times["save"])
     print(f"saving runs at {ratio:.2f} of the copy's speed; at best {min(times['copy']) / min(times['save']):.2f}")
+    print(json.dumps(times))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
-"""Rows of the table for whole processes: import, first training step, the big graph, memory."""
+"""Rows of the table for whole processes: import, first training step, big graphs, checkpoints, memory."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import statistics
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from bench.processes import STAGES, Launches
@@ -12,8 +13,11 @@ from bench.rounds import Timing
 
 IMPORT_SECONDS = 0.25
 WARM_SECONDS = 0.3
+LOADING_SECONDS = 0.1
+PEAK_RATIO = 0.5
 BIG_GRAPH_RATIO = 0.3
 FLAT_BYTES = 1e6
+SAVING_SPEED = 0.7
 
 
 def _total(launches: Launches) -> float:
@@ -66,34 +70,97 @@ def first_step_rows(measured: list[Launches]) -> list[Row]:
     ]
 
 
+def deep_mnist_rows(measured: list[Launches]) -> list[Row]:
+    """The same of the deep MNIST model: peak memory, cold and warm process."""
+    by_label = {launches.label: launches for launches in measured}
+    warm, cold, jax = by_label["flowc, warm"], by_label["flowc, cold"], by_label["jax"]
+    peers = {column: by_label[column] for column in ("tf", "jax", "torch")}
+
+    def cells(mine: Launches, figure: Callable[[Launches], str]) -> dict[str, str]:
+        everyone = {"flowc": mine, **peers}.items()
+        return {
+            c: figure(launches) if launches.stages else launches.problem.partition(":")[0] for c, launches in everyone
+        }
+
+    least = min((peers[c].peak for c in ("tf", "torch") if peers[c].stages), default=math.nan)
+    memory = compare(
+        warm.peak if warm.stages else math.nan, least, f"≤ {PEAK_RATIO:g} × tf, torch", PEAK_RATIO, "least"
+    )
+    loading = _absolute(warm.loading if warm.stages else math.nan, LOADING_SECONDS)
+    start = compare(_total(cold), _total(jax), "≤ 1 × jax", 1.0, "jax")
+    return [
+        Row("deep MNIST process: peak memory", cells(warm, lambda each: f"{each.peak / 1e6:.0f} MB"), [memory]),
+        Row(
+            "deep MNIST, warm process: first step less a later one",
+            cells(warm, lambda each: seconds_text(each.loading)),
+            [loading],
+        ),
+        Row(
+            "deep MNIST, cold process: start → first step",
+            cells(cold, lambda each: seconds_text(_total(each))),
+            [start],
+            [_split(launches) for launches in measured],
+        ),
+    ]
+
+
+def _middle(values: Sequence[float]) -> float:
+    return sorted(values)[len(values) // 2] if values else math.nan
+
+
 def _build_and_first(timing: Timing) -> float:
-    both = sorted(build + first for build, first in zip(timing.build, timing.first, strict=True))
-    return both[len(both) // 2] if both else math.nan
+    return _middle([build + first for build, first in zip(timing.build, timing.first, strict=True)])
 
 
 def _big_graph_detail(label: str, timing: Timing) -> str:
     if timing.problem:
         return f"{label:14} {timing.problem}"
-    build, first = sorted(timing.build)[len(timing.build) // 2], sorted(timing.first)[len(timing.first) // 2]
-    return f"{label:14} build {seconds_text(build)}, first run {seconds_text(first)}"
+    return f"{label:14} build {seconds_text(_middle(timing.build))}, first run {seconds_text(_middle(timing.first))}"
 
 
 def big_graph_row(timings: Mapping[str, Timing]) -> Row:
     """Build and first run of 10,000 small ops, with empty caches, beside TensorFlow's; and its first run alone."""
-    mine, tf = _build_and_first(timings["flowc, cold"]), timings["tf"]
-    tf_first = sorted(tf.first)[len(tf.first) // 2] if tf.first else math.nan
-    columns = {"flowc": timings["flowc, cold"], "tf": tf, "torch": timings["torch"]}
+    mine, tf = timings["flowc, cold"], timings["tf"]
+    limit = f"≤ {BIG_GRAPH_RATIO:g} × tf"
+    both = _build_and_first(mine)
+    outcomes = [
+        compare(both, _build_and_first(tf), limit + " build and first run", BIG_GRAPH_RATIO, "tf build and first run"),
+        compare(both, _middle(tf.first), limit + " first run alone", BIG_GRAPH_RATIO, "tf first run alone"),
+    ]
+    return _cold_row("graph of 10,000 small ops: build and first run, cold", timings, outcomes)
+
+
+def big_gradients_row(timings: Mapping[str, Timing]) -> Row:
+    """Build, and first run, of a chain of 10,000 small ops with gradients, each beside TensorFlow's."""
+    mine, tf = timings["flowc, cold"], timings["tf"]
+    limit = f"≤ {BIG_GRAPH_RATIO:g} × tf"
+    outcomes = [
+        compare(_middle(mine.build), _middle(tf.build), limit + " build", BIG_GRAPH_RATIO, "tf build"),
+        compare(_middle(mine.first), _middle(tf.first), limit + " first run", BIG_GRAPH_RATIO, "tf first run"),
+    ]
+    return _cold_row("chain of 10,000 small ops and its gradients: build and first run, cold", timings, outcomes)
+
+
+def _cold_row(title: str, timings: Mapping[str, Timing], outcomes: list[Outcome]) -> Row:
+    columns = {"flowc": timings["flowc, cold"], "tf": timings["tf"], "torch": timings["torch"]}
     cells = {
         column: timing.problem.partition(":")[0] or seconds_text(_build_and_first(timing))
         for column, timing in columns.items()
     }
-    limit = f"≤ {BIG_GRAPH_RATIO:g} × tf"
-    outcomes = [
-        compare(mine, _build_and_first(tf), limit + " build and first run", BIG_GRAPH_RATIO, "tf build and first run"),
-        compare(mine, tf_first, limit + " first run alone", BIG_GRAPH_RATIO, "tf first run alone"),
-    ]
     details = [_big_graph_detail(label, timing) for label, timing in timings.items()]
-    return Row("graph of 10,000 small ops: build and first run, cold", cells | {"jax": "minutes"}, outcomes, details)
+    return Row(title, cells | {"jax": "minutes"}, outcomes, details)
+
+
+def checkpoint_row(measured: Mapping[str, list[float]] | str) -> Row:
+    """The speed of saving beside that of a copy of the file; `measured` is a reason where there is no figure."""
+    title, target = "saving a large model, flushed to the disk", f"≥ {SAVING_SPEED:g} × speed of a copy"
+    if isinstance(measured, str):
+        return Row(title, {"flowc": measured.partition(":")[0]}, [Outcome("—", target, None)], [measured])
+    middle = {name: statistics.median(seconds) for name, seconds in measured.items()}
+    speed = middle["copy"] / middle["save"]
+    details = [f"{name:8} {seconds_text(seconds)}" for name, seconds in middle.items()]
+    outcome = Outcome(f"{speed:.3g} × copy ({seconds_text(middle['copy'])})", target, speed >= SAVING_SPEED)
+    return Row(title, {"flowc": seconds_text(middle["save"])}, [outcome], details)
 
 
 def memory_row(result: Mapping[str, Any] | str) -> Row:

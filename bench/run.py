@@ -7,7 +7,7 @@ import json
 import os
 import platform
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,8 +19,13 @@ from bench.environments import PEERS, NotAvailable, interpreter
 from bench.rounds import Settings, Workers, measure
 
 RESULTS = Path(__file__).resolve().parent / "results"
-PROCESS_ROWS = ("first_step", "big_graph", "memory")
+BIG_GRAPHS = {  # the row: the work, and how it is told
+    "big_graph": ("small_ops", process_report.big_graph_row),
+    "big_gradients": ("gradients", process_report.big_gradients_row),
+}
+PROCESS_ROWS = ("first_step", "deep_mnist_process", *BIG_GRAPHS, "checkpoint", "memory")
 ROWS = (*(name for name in works.NAMES if name != "triad"), *PROCESS_ROWS)
+Measured = tuple[list[report.Row], object]  # rows of the table, raw measurement as plain data
 
 
 def arguments() -> argparse.Namespace:
@@ -39,32 +44,52 @@ def arguments() -> argparse.Namespace:
     return options
 
 
-def memory_row(runs: int, settings: Settings) -> tuple[report.Row, object]:
+def result_or_reason(measure: Callable[[], dict[str, Any]]) -> dict[str, Any] | str:
+    """What a process of flowc measured, or why there is no figure."""
     try:
-        result: dict[str, Any] | str = processes.memory(runs, settings)
+        return measure()
     except WorkerError as error:
-        result = f"failed: {error}"
-    return process_report.memory_row(result), result
+        return f"failed: {error}"
 
 
-def measured_rows(
-    options: argparse.Namespace, settings: Settings, workers: Workers
-) -> Iterator[tuple[str, list[report.Row], object]]:
-    """(name, rows of the table, raw measurement as plain data) for each row that was asked for, as it is done."""
-    for name in (row for row in ROWS if row in options.only.split(",")):
-        if name == "first_step":
-            launches = processes.first_steps(settings)
-            yield name, process_report.first_step_rows(launches), [asdict(item) for item in launches]
-        elif name == "big_graph":
-            timings = processes.big_graph(settings)
-            yield name, [process_report.big_graph_row(timings)], {key: asdict(item) for key, item in timings.items()}
-        elif name == "memory":
-            row, raw = memory_row(options.runs, settings)
-            yield name, [row], raw
-        else:
-            measured = measure(name, workers, settings)
-            plain = {work: {key: asdict(item) for key, item in each.items()} for work, each in measured.items()}
-            yield name, [report.work_row(name, measured)], plain
+def launched(work: str, rows: Callable[[list[processes.Launches]], list[report.Row]], settings: Settings) -> Measured:
+    launches = processes.first_steps(settings, work)
+    return rows(launches), [asdict(item) for item in launches]
+
+
+def big_graph(name: str, settings: Settings) -> Measured:
+    work, row = BIG_GRAPHS[name]
+    timings = processes.big_graph(work, settings)
+    return [row(timings)], {key: asdict(item) for key, item in timings.items()}
+
+
+def checkpoint(settings: Settings) -> Measured:
+    result = result_or_reason(lambda: processes.checkpoints(settings))
+    return [process_report.checkpoint_row(result)], result
+
+
+def memory(runs: int, settings: Settings) -> Measured:
+    result = result_or_reason(lambda: processes.memory(runs, settings))
+    return [process_report.memory_row(result)], result
+
+
+def timed(name: str, settings: Settings, workers: Workers) -> Measured:
+    measured = measure(name, workers, settings)
+    plain = {work: {key: asdict(item) for key, item in each.items()} for work, each in measured.items()}
+    return [report.work_row(name, measured)], plain
+
+
+def measured_row(name: str, options: argparse.Namespace, settings: Settings, workers: Workers) -> Measured:
+    """Measures what the row `name` says."""
+    if name in BIG_GRAPHS:
+        return big_graph(name, settings)
+    whole: dict[str, Callable[[], Measured]] = {
+        "first_step": lambda: launched("mnist_softmax", process_report.first_step_rows, settings),
+        "deep_mnist_process": lambda: launched("deep_mnist", process_report.deep_mnist_rows, settings),
+        "checkpoint": lambda: checkpoint(settings),
+        "memory": lambda: memory(options.runs, settings),
+    }
+    return whole[name]() if name in whole else timed(name, settings, workers)
 
 
 def processor() -> str:
@@ -94,9 +119,9 @@ def main() -> None:
     rows: list[report.Row] = []
     raw: dict[str, object] = {}
     with tempfile.TemporaryDirectory() as cache, Workers(logs, Path(cache)) as workers:
-        for name, new_rows, measurement in measured_rows(options, settings, workers):
+        for name in (row for row in ROWS if row in options.only.split(",")):
+            new_rows, raw[name] = measured_row(name, options, settings, workers)
             rows += new_rows
-            raw[name] = measurement
             print("\n".join(report.text(row) for row in new_rows), end="\n\n", flush=True)
         versions = workers.versions
     write(rows, raw, {"processor": processor(), "cores": os.cpu_count(), "rounds": options.rounds, **versions})

@@ -68,7 +68,6 @@ class Work:
         bytes_moved: bytes that a step must read and write at least; given where bandwidth is the target.
         beside: names of works that are timed in the same rounds.
         slow: systems whose first step takes minutes. They get one attempt, and none with `--quick`.
-        cold: build and first step are figures of their own, each in a fresh process with empty caches.
     """
 
     name: str
@@ -82,7 +81,6 @@ class Work:
     bytes_moved: int = 0
     beside: tuple[str, ...] = ()
     slow: tuple[str, ...] = ()
-    cold: bool = False
 
 
 def random(*shape: int, seed: int = 0, low: float = -1.0, high: float = 1.0) -> Floats:

@@ -93,5 +93,4 @@ WORK = Work(
     rtol=1e-3,
     atol=1e-3,
     slow=("jax", "torch.compile"),
-    cold=True,
 )
