@@ -11,11 +11,11 @@ INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format types golden docs bench fuzz clean
+.PHONY: help demo test lint format types golden docs bench bench-gpu fuzz clean
 
 help: ## list the targets (PYTHON=python3.12 picks the interpreter)
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1@\2/p' $(firstword $(MAKEFILE_LIST)) | \
-	  while IFS=@ read -r target text; do printf '  make %-8s %s\n' "$$target" "$$text"; done
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1@\2/p' $(firstword $(MAKEFILE_LIST)) | \
+	  while IFS=@ read -r target text; do printf '  make %-9s %s\n' "$$target" "$$text"; done
 
 demo: $(INSTALLED) ## train the guide's softmax model on MNIST and print its accuracy on the test set
 	@$(BIN)/python examples/mnist_softmax.py
@@ -46,8 +46,12 @@ docs: $(INSTALLED_DEV) ## write docs/api.md: what there is of the API, symbol by
 bench: $(INSTALLED_DEV) ## measure flowc beside its peers
 	@$(BIN)/python -m bench.run
 
+bench-gpu: $(INSTALLED_DEV) ## measure flowc on a GPU beside JAX and PyTorch
+	@$(BIN)/python -m bench.gpu
+
 fuzz: $(INSTALLED_DEV) ## compare GRAPHS=1000 random graphs with the reference executor
 	@$(BIN)/python -m tests.fuzz --graphs $(GRAPHS)
+	@$(BIN)/python -m tests.fuzz.control_flow --graphs $(GRAPHS)
 
 clean: ## remove .venv and everything that was built
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -13,7 +13,17 @@ What belongs to the runtime is imported when it is first used, so that building 
 
 from typing import TYPE_CHECKING, Any
 
-from flowc import nn as nn, train as train
+from flowc import (
+    app as app,
+    flags as flags,
+    gfile as gfile,
+    image as image,
+    logging as logging,
+    nn as nn,
+    python_io as python_io,
+    summary as summary,
+    train as train,
+)
 from flowc.autodiff import *
 from flowc.framework import errors as errors
 from flowc.framework.config import ConfigProto as ConfigProto
@@ -48,8 +58,8 @@ from flowc.framework.dtypes import (
 )
 from flowc.framework.errors import OpError as OpError
 from flowc.framework.graph import Graph as Graph, Operation as Operation, Tensor as Tensor
+from flowc.framework.importer import import_graph_def as import_graph_def
 from flowc.framework.indexed_slices import *
-from flowc.framework.node_def import GraphDef as GraphDef, NodeDef as NodeDef
 from flowc.framework.registry import (
     NoGradient as NoGradient,
     RegisterGradient as RegisterGradient,
@@ -67,7 +77,9 @@ from flowc.framework.scopes import (
     set_random_seed as set_random_seed,
 )
 from flowc.framework.shapes import Dimension as Dimension, TensorShape as TensorShape
+from flowc.framework.sparse_tensor import *
 from flowc.framework.stacks import get_default_session as get_default_session
+from flowc.framework.tensor_util import *
 from flowc.ops import operators as _operators  # gives tensors their operators
 from flowc.ops.arithmetic_ops import *
 from flowc.ops.array_ops import *
@@ -76,16 +88,33 @@ from flowc.ops.clip_ops import *
 from flowc.ops.complex_ops import *
 from flowc.ops.constant_ops import *
 from flowc.ops.control_flow_ops import *
+from flowc.ops.data_flow_ops import *
+from flowc.ops.debugging_ops import *
+from flowc.ops.functional_ops import *
 from flowc.ops.indexing import *
+from flowc.ops.io_ops import *
 from flowc.ops.joining_ops import *
+from flowc.ops.later_ops import *
+from flowc.ops.linear_algebra_ops import *
 from flowc.ops.logic_ops import *
 from flowc.ops.math_ops import *
 from flowc.ops.matmul_ops import *
+from flowc.ops.parsing_ops import *
+from flowc.ops.partition_ops import *
 from flowc.ops.random_ops import *
 from flowc.ops.reduction_ops import *
+from flowc.ops.script_ops import *
 from flowc.ops.segment_ops import *
+from flowc.ops.segment_reduction_ops import *
+from flowc.ops.sequence_ops import *
+from flowc.ops.set_ops import *
 from flowc.ops.slicing_ops import *
+from flowc.ops.solver_ops import *
+from flowc.ops.sparse_ops import *
+from flowc.ops.spectral_ops import *
 from flowc.ops.state_ops import *
+from flowc.ops.string_ops import *
+from flowc.ops.summary_ops import *
 from flowc.variable_scope import *
 from flowc.variables import *
 
@@ -99,26 +128,41 @@ __version__ = "0.1.0"
 
 bool = bool_
 
+float32_ref, float64_ref, float16_ref, bfloat16_ref = float32.as_ref, float64.as_ref, float16.as_ref, bfloat16.as_ref
+int8_ref, int16_ref, int32_ref, int64_ref = int8.as_ref, int16.as_ref, int32.as_ref, int64.as_ref
+uint8_ref, uint16_ref, bool_ref, string_ref = uint8.as_ref, uint16.as_ref, bool_.as_ref, string.as_ref
+complex64_ref, complex128_ref = complex64.as_ref, complex128.as_ref
+qint8_ref, quint8_ref, qint32_ref = qint8.as_ref, quint8.as_ref, qint32.as_ref
+
+# names that later versions of the API gave what is here
+NotDifferentiable = NoGradient
+subtract, multiply, negative, reciprocal, lin_space = sub, mul, neg, inv, linspace
 global_variables = all_variables
 global_variables_initializer = initialize_all_variables
 variables_initializer = initialize_variables
+local_variables_initializer = initialize_local_variables
 
-_RUNTIME = {
-    "CompiledPlan": "aot",
-    "InteractiveSession": "session",
-    "PlanMissWarning": "misses",
-    "Session": "session",
-    "compile": "aot",
-    "devices": "devices",
-    "load_plan": "aot",
-}
+_LATER = {  # imported when first used, by the module that has it
+    "CompiledPlan": "runtime.aot",
+    "InteractiveSession": "runtime.session",
+    "PlanMissWarning": "runtime.misses",
+    "Session": "runtime.session",
+    "compile": "runtime.aot",
+    "devices": "runtime.devices",
+    "load_plan": "runtime.aot",
+    "test": "",
+} | dict.fromkeys(
+    ("AttrValue", "Event", "GraphDef", "HistogramProto", "NameAttrList", "NodeDef", "OpDef", "Summary"),
+    "framework.protos",
+)
 
 
 def __getattr__(name: str) -> Any:
-    module = _RUNTIME.get(name)
-    if module is None:
+    if name not in _LATER:
         raise AttributeError(f"module 'flowc' has no attribute {name!r}")
     from importlib import import_module
 
-    value = globals()[name] = getattr(import_module(f"flowc.runtime.{module}"), name)
+    module = _LATER[name]
+    value = getattr(import_module(f"flowc.{module}"), name) if module else import_module(f"flowc.{name}")
+    globals()[name] = value
     return value

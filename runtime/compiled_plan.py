@@ -13,7 +13,10 @@ from flowc.codegen.cpu.target import host_target
 from flowc.codegen.plan import Plan, TensorSpec
 from flowc.framework.errors import FailedPreconditionError, InvalidArgumentError
 from flowc.framework.graph import Graph, Tensor
+from flowc.framework.html import of_outline
 from flowc.runtime.bound_plan import DECLINED, BoundPlan, FastRun, decline
+from flowc.runtime.cuda.host_plan import HostPlan
+from flowc.runtime.cuda.session_variables import SessionVariables
 from flowc.runtime.feeds import as_fed
 from flowc.runtime.fetches import Fetches
 from flowc.runtime.kernel_cache import content_key
@@ -48,7 +51,11 @@ class CompiledPlan:
         self.plan = plan
         self._store, self._operations, self._structure, self._fixed = store, operations, structure, dict(fixed)
         graph = StoredGraph(operations)
-        self._bound = BoundPlan(plan, compile_kernels(plan.kernels), store, cast(Graph, graph))
+        addresses = compile_kernels(plan.kernels)
+        if isinstance(store.elsewhere, SessionVariables):
+            self._bound: BoundPlan = HostPlan(plan, addresses, store, cast(Graph, graph), store.elsewhere)
+        else:
+            self._bound = BoundPlan(plan, addresses, store, cast(Graph, graph))
         self._tensors = [StoredTensor(spec, graph) for spec in plan.feeds]
         self._fetches = StoredFetches(structure)
         self._fast: FastRun = decline
@@ -107,11 +114,17 @@ class CompiledPlan:
 
     def explain(self, source: bool = False) -> str:
         """Prints, and returns, what the plan does: see `Session.plan`. `source`: the kernels' sources too."""
-        from flowc.codegen.explain import format_explanation
-
-        text = format_explanation(self.plan, {name: line for name, (_, line) in self._operations.items()}, source)
+        text = self._text(source)
         print(text)
         return text
+
+    def _text(self, source: bool) -> str:
+        from flowc.codegen.explain import format_explanation
+
+        return format_explanation(self.plan, {name: line for name, (_, line) in self._operations.items()}, source)
+
+    def _repr_html_(self) -> str:
+        return of_outline(self._text(source=True))
 
     def __repr__(self) -> str:
         feeds = ", ".join(_described(spec) for spec in self.feeds)

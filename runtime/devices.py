@@ -1,4 +1,7 @@
-"""The devices there are, and whether operations can be placed on the ones that they ask for."""
+"""The devices there are, and whether operations can be placed on the ones that they ask for.
+
+Where there is a GPU, it is the default device, for what it can run: see `flowc.runtime.cuda.placement`.
+"""
 
 from __future__ import annotations
 
@@ -11,18 +14,19 @@ from flowc.framework.debug import debug_level, say
 from flowc.framework.device import DeviceSpec
 from flowc.framework.errors import InvalidArgumentError
 from flowc.framework.graph import Operation
+from flowc.runtime.cuda.placement import gpu_of, gpus
 
 _HOST = "/job:localhost/replica:0/task:0"
 
 
 def devices(config: ConfigProto | None = None) -> list[str]:
-    """The names of the devices that operations can run on: `["/cpu:0"]`."""
+    """The names of the devices that operations can run on: `["/cpu:0"]`, and `"/gpu:0"` … for GPUs."""
     cpus = max(1, config.device_count.get("CPU", 1)) if config is not None else 1
-    return [f"/cpu:{index}" for index in range(cpus)]
+    return [f"/cpu:{index}" for index in range(cpus)] + [f"/gpu:{index}" for index in range(len(gpus(config)))]
 
 
 def place(ops: Sequence[Operation], config: ConfigProto) -> list[str]:
-    """The full device name of each operation.
+    """The full device name of each operation: where it runs if the GPU can run all that it is run with.
 
     Raises InvalidArgumentError for one whose device does not exist, unless `allow_soft_placement` is set.
     """
@@ -32,7 +36,8 @@ def place(ops: Sequence[Operation], config: ConfigProto) -> list[str]:
     for op in ops:
         if op._device not in found:
             found[op._device] = _device_of(op, known, names, config.allow_soft_placement)
-    placed = [found[op._device] for op in ops]
+    gpu = gpu_of(ops, config)
+    placed = [found[op._device] if gpu is None or _is_for_host(op) else f"{_HOST}/device:GPU:{gpu}" for op in ops]
     if config.log_device_placement:
         for op, name in zip(ops, placed, strict=True):
             say(f"{op.name}: ({op.type}): {name}")
@@ -42,12 +47,28 @@ def place(ops: Sequence[Operation], config: ConfigProto) -> list[str]:
     return placed
 
 
+def _is_for_host(op: Operation) -> bool:
+    from flowc.codegen.host.registry import host_types
+
+    return op.type in host_types()
+
+
+def no_gpu_kernel(op: Operation, why: str) -> InvalidArgumentError:
+    """The error of an operation that asks for a GPU in a run that no GPU can do."""
+    return InvalidArgumentError(
+        op.node_def,
+        op,
+        f"Cannot assign a device to operation {op.name!r}: it asks for {op.device!r}, but {why} Let the run take the "
+        "CPU with tf.Session(config=tf.ConfigProto(allow_soft_placement=True)).",
+    )
+
+
 def _device_of(op: Operation, known: set[str], names: list[str], soft: bool) -> str:
     wanted = device_lib.parse(op.device)
     local = wanted.job in (None, "localhost") and not wanted.replica and not wanted.task
     device = str(DeviceSpec(kind=wanted.kind or "CPU", index=wanted.index or 0))
     if local and device in known:
-        return _HOST + device
+        return _HOST + (device if wanted.kind != "GPU" else str(device_lib.parse(names[0])))
     if soft:
         return _HOST + str(device_lib.parse(names[0]))
     raise InvalidArgumentError(

@@ -10,14 +10,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from flowc.runtime.kernel_cache import BlobStore, cache_folder, store
 from flowc.runtime.symbols import SymbolError, blas_library
 
-_NAMESPACES: Final = ("kernels", "plans")
+if TYPE_CHECKING:
+    from flowc.runtime.cuda.driver import GpuInfo
+
+_NAMESPACES: Final = ("kernels", "plans", "cuda")
 _PACKAGES: Final = ("flowc", "numpy", "numba", "llvmlite")
 # Instruction sets that generated kernels use or may come to use, as Linux names them on x86-64 and AArch64.
 _FEATURES: Final = re.compile(
@@ -116,9 +119,32 @@ def _cache() -> list[Finding]:
 
 
 def _gpu() -> list[Finding]:
-    gpus = [_gpu_model(path) for path in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information"))]
-    found = ", ".join(gpus) or "none found"
-    return [Finding("gpu", f"{found}; this version of flowc runs on the CPU only (the CUDA target is not built yet)")]
+    """The chain that a run on a GPU takes: the device, its driver, and the assembler that makes code for it."""
+    from flowc.runtime.cuda.native_driver import chain_problem, driver_version, native_gpus
+
+    present = [_gpu_model(path) for path in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information"))]
+    problem = chain_problem()
+    if problem:
+        text = f"{', '.join(present)}; not used" if present else "none found"
+        return [Finding("gpu", text, problem if present else None), _toolkit()]
+    found = [Finding("gpu", _described_gpu(gpu.info)) for gpu in native_gpus()]
+    version = driver_version()
+    driver = Finding("driver", f"knows CUDA {version // 1000}.{version % 1000 // 10}")
+    return [*(found or [Finding("gpu", "none that flowc can use")]), driver, _toolkit()]
+
+
+def _described_gpu(info: GpuInfo) -> str:
+    capability = ".".join(map(str, info.capability))
+    return f"/gpu:{info.index} {info.name}, compute capability {capability}, {info.memory / 1e9:.0f} GB"
+
+
+def _toolkit() -> Finding:
+    from flowc.codegen.cuda.target import assembler
+
+    tool = assembler()
+    if tool is None:
+        return Finding("cuda", "no ptxas: a GPU's driver would compile kernels at the first run of every process")
+    return Finding("cuda", f"toolkit {tool.toolkit}, ptxas {tool.version} at {tool.path}")
 
 
 def _gpu_model(information: Path) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from numbers import Number
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,7 @@ import numpy.typing as npt
 from flowc.framework.dtypes import DType, string
 from flowc.framework.graph import Graph, Operation, Tensor
 from flowc.framework.source import warn_user
+from flowc.runtime.cuda.device_arrays import DeviceArray, device_array
 
 Array = npt.NDArray[Any]
 
@@ -55,10 +56,12 @@ def as_fed(tensor: Tensor, value: Any) -> Array:
     target = np.dtype(dtype.as_numpy_dtype)
     if type(value) is np.ndarray and value.dtype == target and dtype is not string:
         array = value
-    elif type(value) is float and target.kind == "f" and abs(value) < _SAFE:  # the commonest: a rate, a probability,
+    elif (type(value) is float and target.kind == "f" and abs(value) < _SAFE) or (
+        type(value) is int and target.kind in _SCALARS and 0 <= value < _SMALL
+    ):  # the commonest: a rate, a probability, a step
         array = np.array(value, target)
-    elif type(value) is int and 0 <= value < _SMALL and target.kind in _SCALARS:  # and a step
-        array = np.array(value, target)
+    elif hasattr(value, "__cuda_array_interface__"):
+        return cast(Array, _on_device(tensor, target, value))
     else:
         array = _converted(tensor, dtype, target, value)
     static = tensor.get_shape()
@@ -71,6 +74,17 @@ def as_fed(tensor: Tensor, value: Any) -> Array:
     if flags.c_contiguous and flags.aligned:
         return array
     return np.require(array, requirements=["C_CONTIGUOUS", "ALIGNED"])
+
+
+def _on_device(tensor: Tensor, target: np.dtype[Any], value: Any) -> DeviceArray:
+    """An array on a GPU as it is, if it is of the tensor's type and shape."""
+    array = device_array(value)
+    if array.dtype != target or not tensor.get_shape().is_compatible_with(array.shape):
+        raise ValueError(
+            f"Cannot feed {tensor.name!r}, {target.name} of shape {tensor.get_shape()}, an array on a GPU that is "
+            f"{array.dtype.name} of shape {array.shape}: it must be of exactly the tensor's type" + _made_at(tensor)
+        )
+    return array
 
 
 def _tensors_of(graph: Graph, key: Any) -> tuple[Tensor, ...]:

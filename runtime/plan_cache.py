@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from flowc.codegen.backend import current_target
 from flowc.codegen.cpu.target import host_target, package_version
 from flowc.codegen.feed_spec import FeedSpec, NeedsFeedValues, VariableShapes
 from flowc.codegen.plan import Plan
@@ -28,6 +29,7 @@ from flowc.framework.dtypes import DType
 from flowc.framework.errors import DataLossError
 from flowc.framework.graph import Operation, Tensor
 from flowc.framework.shapes import TensorShape
+from flowc.runtime.collection import collector_paused
 from flowc.runtime.kernel_cache import BlobStore, CacheWarning, content_key, store
 from flowc.runtime.plan_file import PlanFile, decode, encode
 
@@ -44,6 +46,7 @@ _PACKAGES: Final = ("flowc.framework", "flowc.ops", "flowc.codegen")
 _IMPORTED: Final = time.time()
 
 
+@collector_paused()
 def plan_for(
     fetches: Sequence[Tensor],
     targets: Sequence[Operation],
@@ -151,7 +154,7 @@ def plan_key(
     except ValueError:
         raise _Opaque("a name or number of a type of the user's own") from None
     target = host_target()
-    return content_key(data, target.triple, target.cpu, target.features, compiler_fingerprint())
+    return content_key(data, current_target(), target.triple, target.cpu, target.features, compiler_fingerprint())
 
 
 def _operation(op: Operation, numbers: Mapping[Operation, int], fed: Mapping[Tensor, int]) -> tuple[Any, ...]:

@@ -10,14 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
+from flowc.codegen.backend import compiling_for
 from flowc.codegen.feed_spec import FeedSpec, NeedsFeedValues, NeedsSegments, NeedsVariableShapes
 from flowc.codegen.plan import Plan
 from flowc.framework.config import ConfigProto
 from flowc.framework.debug import debug_level, say
-from flowc.framework.errors import InvalidArgumentError
+from flowc.framework.errors import InvalidArgumentError, UnimplementedError
 from flowc.framework.graph import Graph, Operation, Tensor
 from flowc.runtime import devices
 from flowc.runtime.bound_plan import BoundPlan
+from flowc.runtime.cuda.cuda_plan import CudaPlan
+from flowc.runtime.cuda.host_plan import HostPlan
+from flowc.runtime.cuda.placement import asks_for_gpu, gpu_of, gpus
+from flowc.runtime.cuda.session_variables import SessionVariables
 from flowc.runtime.forks import renew_in_child
 from flowc.runtime.kernels import compile_kernels
 from flowc.runtime.misses import MissWatch
@@ -46,6 +51,12 @@ class SessionPlans:
         self._lock = threading.RLock()
         renew_in_child(self, "_lock", threading.RLock)
         self._debug = debug_level()
+        self._shared = SessionVariables(store) if gpus(config) else None
+
+    def release(self) -> None:
+        """Gives back what the session keeps on GPUs; it will not run again."""
+        if self._shared is not None:
+            self._shared.release()
 
     def clear(self) -> None:
         """Forgets all plans: operations that they were made of have changed."""
@@ -80,17 +91,17 @@ class SessionPlans:
             return found
         run = signature.segmented
         if run is None:
-            check_run(self._config, signature)
+            ops = check_run(self._config, signature)
             try:
-                run = self._native(signature, form, arrays)
+                run = self._native(signature, form, arrays, ops)
             except NeedsSegments:
-                run = signature.segmented = self._segmented(signature)
+                run = signature.segmented = self._segmented(signature, ops)
         if len(signature.plans) >= _MOST_PLANS:
             del signature.plans[next(iter(signature.plans))]
         signature.plans[signature.form(arrays, self._store)] = run
         return run
 
-    def _native(self, signature: Signature, form: Form, arrays: Sequence[Array]) -> BoundPlan:
+    def _native(self, signature: Signature, form: Form, arrays: Sequence[Array], ops: Sequence[Operation]) -> AnyRun:
         """One plan for the whole run. Raises NeedsSegments if that cannot be."""
         while True:
             feeds = [
@@ -99,7 +110,7 @@ class SessionPlans:
             ]
             make = partial(plan_for, signature.fetches, signature.targets, feeds, variables=dict(form.variables))
             try:
-                return self._bound(signature, form, make)
+                return self._placed(signature, form, make, ops)
             except NeedsFeedValues as request:
                 asked = {signature.feeds.index(tensor) for tensor in request.tensors}
                 if asked <= signature.needs_value:
@@ -109,13 +120,33 @@ class SessionPlans:
                 signature.variables |= request.names
             form = signature.form(arrays, self._store)
 
-    def _segmented(self, signature: Signature) -> AnyRun:
+    def _segmented(self, signature: Signature, ops: Sequence[Operation]) -> AnyRun:
         from flowc.runtime.segmented_run import Maker, SegmentedRun
 
-        def bind(part: Signature, form: Form, feeds: Sequence[FeedSpec], segment: Segment) -> BoundPlan:
-            return self._bound(part, form, partial(plan_for, (), (), feeds, segment, dict(form.variables)))
+        def bind(part: Signature, form: Form, feeds: Sequence[FeedSpec], segment: Segment) -> AnyRun:
+            return self._placed(part, form, partial(plan_for, (), (), feeds, segment, dict(form.variables)), ops)
 
         return SegmentedRun(signature, Maker(self._store, self._resources, self._lock, bind))
+
+    def _placed(self, signature: Signature, form: Form, make: Callable[[], Plan], ops: Sequence[Operation]) -> AnyRun:
+        """What runs the plan on a GPU if that is where it belongs and can be, else on the CPU."""
+        index = None if self._shared is None else gpu_of(ops, self._config)
+        if self._shared is None or index is None:
+            return self._bound(signature, form, make)
+        try:
+            with compiling_for("cuda"):
+                plan = make()
+            changed = self._store.reshaped(plan)
+            if changed:
+                raise NeedsVariableShapes(sorted(changed))
+            return CudaPlan(plan, gpus(self._config)[index], self._shared, self._store, self._graph)
+        except UnimplementedError as error:
+            asking = asks_for_gpu(ops)
+            if asking is not None and not self._config.allow_soft_placement:
+                raise devices.no_gpu_kernel(asking, error.message) from None
+            if self._debug >= 1:
+                say(f"on the CPU: {error.message}")
+            return self._bound(signature, form, make)
 
     def _bound(self, signature: Signature, form: Form, make: Callable[[], Plan]) -> BoundPlan:
         start = time.perf_counter()
@@ -125,15 +156,21 @@ class SessionPlans:
             raise NeedsVariableShapes(sorted(changed))
         reason = self._watch.note(signature, form, len(self._graph._by_name))
         addresses = compile_kernels(plan.kernels, needed_soon=FUNCTIONS.values())
-        bound = BoundPlan(plan, addresses, self._store, self._graph)
+        if self._shared is None:
+            bound = BoundPlan(plan, addresses, self._store, self._graph)
+        else:
+            bound = HostPlan(plan, addresses, self._store, self._graph, self._shared)
         if self._debug >= 1:
             milliseconds = 1e3 * (time.perf_counter() - start)
             say(f"plan miss: {_describe(signature)}: {reason}; {len(plan.kernels)} kernels, {milliseconds:.1f} ms")
         return bound
 
 
-def check_run(config: ConfigProto, signature: Signature) -> None:
-    """Raises InvalidArgumentError for devices that do not exist, and for assignments to a variable that is fed."""
+def check_run(config: ConfigProto, signature: Signature) -> list[Operation]:
+    """The operations of a run.
+
+    Raises InvalidArgumentError for devices that do not exist, and for assignments to a variable that is fed.
+    """
     from flowc.codegen.prune import needed_ops
 
     ops = needed_ops(signature.fetches, signature.targets, set(signature.feeds))
@@ -148,6 +185,7 @@ def check_run(config: ConfigProto, signature: Signature) -> None:
                     f"Cannot assign to variable {name!r} in a run that feeds it: a feed replaces the value that the "
                     f"run reads. Feed {name + '/read:0'!r} instead, or do not run the assignment.",
                 )
+    return ops
 
 
 def _describe(signature: Signature) -> str:

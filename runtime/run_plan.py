@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from flowc.codegen.plan import Plan
 from flowc.framework.graph import Graph, Operation
+from flowc.framework.html import of_outline
 from flowc.runtime.stored_graph import stored_operations
 
 
@@ -31,9 +32,15 @@ class RunPlan:
         """Prints, and returns, what the plan does: its kernels in order, the ops and the user's lines that each
         computes, sizes, bytes moved, what did not fuse and why, and what runs on the host. `source`: the generated
         source too."""
-        text = "\n".join(self._explained(part, source) for part in self.parts)
+        text = self._text(source)
         print(text)
         return text
+
+    def _text(self, source: bool) -> str:
+        return "\n".join(self._explained(part, source) for part in self.parts)
+
+    def _repr_html_(self) -> str:
+        return of_outline(self._text(source=True))
 
     def _explained(self, part: Plan | Operation, source: bool) -> str:
         if isinstance(part, Operation):

@@ -103,6 +103,7 @@ class Session:
         self._resources.close()
         self._requests = {}
         self._forget_plans()
+        self._plans.release()
 
     def __enter__(self) -> Session:
         self._check_open()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,16 @@ Array = npt.NDArray[Any]
 
 _PAGE = 64  # state words allotted at once: their addresses must never change
 _KEY_SUFFIX = "/key"  # a random op's key: drawn once a session; all other state words start at 0
+
+
+class Elsewhere(Protocol):
+    """Where variables may also live: a GPU."""
+
+    def bring_home(self, names: Iterable[str]) -> None:
+        """Has the host's memory hold the newest values of variables."""
+
+    def host_changed(self, name: str) -> None:
+        """Notes that the host's memory holds a variable's newest value."""
 
 
 class VariableStore:
@@ -36,6 +46,7 @@ class VariableStore:
         self._pages: list[Words] = []
         self._tables: list[Words] = []
         self._words = 0
+        self.elsewhere: Elsewhere | None = None  # what else keeps variables
 
     # -- for executables, with the lock held ---------------------------------------------------------------------------
 
@@ -134,6 +145,8 @@ class VariableStore:
         if name not in self._initialized:
             raise KeyError(f"variable {name!r} is not initialized")
         with self.lock.held():
+            if self.elsewhere is not None:
+                self.elsewhere.bring_home([name])
             value: Array = self._arrays[name].copy()
         return value
 
@@ -147,6 +160,8 @@ class VariableStore:
                 array = self._arrays[name] = _aligned(as_dtype(value.dtype).name, value.shape)
             array[...] = value
             self._initialized.add(name)
+            if self.elsewhere is not None:
+                self.elsewhere.host_changed(name)
 
     # -- variables of strings: Python objects, which have no native memory ---------------------------------------------
 

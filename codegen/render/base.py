@@ -53,6 +53,9 @@ class Rendered:
 class KernelWriter(ABC):
     """Writes the kernel of one loop nest; a subclass a form writes the loops."""
 
+    heading = ""  # lines before the function, part of the source
+    units = "range(lo, hi)"  # the loop over units of forms with outer loops
+
     def __init__(
         self, nest: LoopNest, constants: list[Any], aliases: dict[Node, Operand], streamed: Collection[Node]
     ) -> None:
@@ -83,10 +86,10 @@ class KernelWriter(ABC):
         units = self.loops()
         body = "\n".join(self.header + self.writer.lines)
         header = "def {name}(args, lo, hi):\n"
-        digest = hashlib.sha256((header + body).encode()).hexdigest()[:8]
+        digest = hashlib.sha256((self.heading + header + body).encode()).hexdigest()[:8]
         name = f"{kernel_name(self.group)}_{digest}"
         grain = max(1, int(CHUNK_COST / max(self.cost_per_unit, 1.0)))
-        kernel = Kernel(name, header.format(name=name) + body + "\n")
+        kernel = Kernel(name, self.heading + header.format(name=name) + body + "\n")
         return Rendered(kernel, tuple(self.nest.operands), tuple(self.words), units, grain, self.cost_per_unit)
 
     def _word(self, value: int, name: str = "") -> str:
@@ -252,7 +255,7 @@ class KernelWriter(ABC):
         self.inner_strides = self._stride_names(len(nest.sizes) - 1)
         self.middle_strides = [self._stride_names(d) for d in range(outer, len(nest.sizes) - 1)]
         sizes = [self._word(n) for n in nest.outer[1:]]
-        w.line("for u in range(lo, hi):")
+        w.line(f"for u in {self.units}:")
         w.depth += 1
         rest = "u"
         if blocks is not None:

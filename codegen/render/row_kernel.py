@@ -68,7 +68,7 @@ class RowKernel(KernelWriter):
             lo, hi = bounds if level == 0 else ("0", sizes[level])
             innermost = level == depth - 1
             variable = "i" if innermost else f"r{level}"
-            w.line(f"for {variable} in {self.range if innermost else 'range'}({lo}, {hi}):")
+            w.line(f"for {variable} in {self._loop(level, lo, hi)}:")
             w.depth += 1
             if not innermost:
                 self._enter(variable, self.middle_strides[level])
@@ -82,6 +82,11 @@ class RowKernel(KernelWriter):
                 self._leave()
                 self.loaded.pop()
         self.env = saved
+
+    def _loop(self, level: int, lo: str, hi: str) -> str:
+        """The range of the loop over a reduced dimension."""
+        innermost = level == len(self.nest.reduced) - 1
+        return f"{self.range if innermost else 'range'}({lo}, {hi})"
 
     def _stage_body(self, stage: int) -> None:
         for node in self.stages.needed[stage]:

@@ -215,8 +215,11 @@ def _open(path: str) -> Any:
 def _contents(path: str, file: Any) -> dict[str, TensorInfo]:
     metadata = file.metadata() or {}
     own = metadata.get("format") == "flowc"
-    if own and metadata.get("version") != _FORMAT:
-        message = f"{path} is of format {metadata.get('version')}, and this flowc reads format {_FORMAT}: update it."
+    version = metadata.get("version", "")
+    if own and not version.isdecimal():
+        _refuse_damaged(path, "its header does not say its format's version")
+    if own and version != _FORMAT:
+        message = f"{path} is of format {version}, and this flowc reads format {_FORMAT}: update it."
         raise errors.FailedPreconditionError(None, None, message)
     try:
         about = json.loads(metadata["tensors"]) if own else {}

@@ -22,6 +22,7 @@ from flowc.framework.graph import Operation, Tensor
 Array = np.ndarray[Any, Any]
 
 DISTURBED_RUNS = 4
+CONFIRMING_RUNS = 24  # where these few find a difference: of a million elements, all may have pushed some one way
 ULPS = 4.0  # by which each operation's result is disturbed: what vector math may be off by
 SPREADS = 4.0  # how many times the spread of the disturbed runs a value may be off
 _EXACT = """
@@ -65,8 +66,8 @@ class Expected:
 class Reference:
     """The reference's side of a session: the variables, of the exact run and of each disturbed one."""
 
-    def __init__(self, seed: int = 0) -> None:
-        self._variables: list[dict[str, Array]] = [{} for _ in range(1 + DISTURBED_RUNS)]
+    def __init__(self, seed: int = 0, disturbed_runs: int = DISTURBED_RUNS) -> None:
+        self._variables: list[dict[str, Array]] = [{} for _ in range(1 + disturbed_runs)]
         self._rng = np.random.default_rng(seed)
         self._unclear_is_nan = False  # what a run takes for a value that no rule decides: disturbed runs must differ
 

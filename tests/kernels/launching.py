@@ -11,6 +11,7 @@ import numpy as np
 
 import flowc.codegen.lower  # noqa: F401  # registers the templates
 from flowc.codegen.ir import Node, access
+from flowc.codegen.plan import ErrorSite
 from flowc.codegen.program import Program
 from flowc.codegen.templates import Launch, Pointer, StateWord, StatusWord, Symbol, template_of
 from flowc.framework.dtypes import as_dtype
@@ -93,7 +94,7 @@ class Runner:
         for lo, hi in itertools.pairwise(cuts):
             if lo < hi:
                 function(block.ctypes.data, lo, hi)
-        return messages[status[0] - 1].format(*status[1:]) if status[0] else ""
+        return ErrorSite("", "", messages[status[0] - 1]).text(status[1:].tolist()) if status[0] else ""
 
     def _address(self, call: Node, pointer: Pointer, result: Array) -> int:
         if pointer.arg < 0:

@@ -10,7 +10,6 @@ import pytest
 
 import flowc as tf
 from flowc.codegen.reference.interpreter import run_reference
-from flowc.framework import registry
 from flowc.framework.building import apply_list
 from flowc.framework.dtypes import BOOL, COMPLEX, FLOATING, INDEX, INTEGER, NUMERIC, ORDERED, REAL, DType
 from flowc.train.training_ops import update
@@ -352,33 +351,3 @@ def test_sparse_updates(op_type: str, count: int, scalars: list[float], order: s
             np.testing.assert_allclose(
                 value, wanted[variable.op.name], rtol=4 * RTOL[dtype.name], atol=RTOL[dtype.name]
             )
-
-
-# What is tested elsewhere: tests/kernels/test_state.py, test_optimizers.py and (random ops) test_templates.py.
-ELSEWHERE = frozenset(
-    [
-        "Const",
-        "Placeholder",
-        "Variable",
-        "NoOp",
-        "Assign",
-        "AssignAdd",
-        "AssignSub",
-        "ScatterAdd",
-        "ScatterSub",
-        "ScatterUpdate",
-        "CountUpTo",
-        "AssertVariablesInitialized",
-        "RandomUniform",
-        "RandomStandardNormal",
-        "TruncatedNormal",
-        "RandomShuffle",
-    ]
-)
-
-
-def test_every_op_type_is_tested() -> None:
-    with open(__file__) as file:
-        text = file.read().replace("/", " ").replace('"', " ").split()
-    untested = {t for t in registry.op_types() if t not in text and "Apply" not in t}
-    assert not untested - ELSEWHERE

@@ -12,12 +12,6 @@ TOLERANCE = {np.float16: 2e-2, np.float32: 2e-6, np.float64: 1e-14}
 SHAPES = [(), (1,), (7,), (3, 5), (129, 33)]
 
 
-@pytest.fixture(autouse=True)
-def graph():
-    with tf.Graph().as_default() as g:
-        yield g
-
-
 # -- the formulas: functions of (variable, gradient, state, step) that return the new variable -------------------------
 
 

@@ -282,15 +282,21 @@ def test_select_and_literals() -> None:
     assert (tenth == np.float32(0.1)).all()
 
 
+def int_reference(value: float, target: str) -> int:
+    """As an int: the least one for what no int32 or int64 holds, the nearest one and 0 for NaN for other types."""
+    info = np.iinfo(target)
+    whole = 0 if math.isnan(value) else int(max(-1e300, min(1e300, value)))
+    if target in ("int32", "int64"):
+        return info.min if math.isnan(value) or not info.min <= whole <= info.max else whole
+    return int(max(info.min, min(info.max, whole)))
+
+
 def cast_reference(x: Array, target: str) -> Array:
     with np.errstate(all="ignore"):
         if target == "bool":
             return x != 0
         if x.dtype.kind == "f" and target in INTS:
-            info = np.iinfo(target)
-            exact = [0 if math.isnan(v) else max(info.min, min(info.max, int(max(-1e300, min(1e300, v)))))
-                     for v in x.tolist()]  # fmt: skip
-            return np.array(exact, target)
+            return np.array([int_reference(v, target) for v in x.tolist()], target)
         return x.astype(target)
 
 

@@ -12,7 +12,7 @@ import signal
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -24,13 +24,6 @@ import flowc as tf
 LARGE = 1 << 19  # float32s: large enough for arrays that are given out again
 FORKS = 6
 WAIT = 60.0  # seconds until something is taken to hang
-
-
-@pytest.fixture(autouse=True)
-def graph() -> Iterator[tf.Graph]:
-    """A new graph, the default one while the test runs."""
-    with tf.Graph().as_default() as graph:
-        yield graph
 
 
 def resident_bytes() -> int:

@@ -55,12 +55,6 @@ def ops() -> Iterator[None]:
     lower_registry._sizes.pop("TestRepeat")
 
 
-@pytest.fixture(autouse=True)
-def graph() -> Iterator[tf.Graph]:
-    with tf.Graph().as_default() as graph:
-        yield graph
-
-
 def on_host(x: Any) -> Any:
     return apply("TestHost", [x])
 

@@ -19,12 +19,6 @@ import flowc as tf
 from flowc.runtime.executor import Executable
 
 
-@pytest.fixture(autouse=True)
-def graph() -> Iterator[tf.Graph]:
-    with tf.Graph().as_default() as graph:
-        yield graph
-
-
 @pytest.fixture
 def sess(graph: tf.Graph) -> Iterator[tf.Session]:
     with tf.Session() as session:

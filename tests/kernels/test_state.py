@@ -6,12 +6,6 @@ import pytest
 import flowc as tf
 
 
-@pytest.fixture
-def session():
-    with tf.Graph().as_default(), tf.Session() as s:
-        yield s
-
-
 def initialize(session):
     session.run(tf.initialize_all_variables())
 

@@ -48,12 +48,6 @@ class Pair:
             assert wrong is None, f"{what} {fetch.name}: {wrong}"
 
 
-@pytest.fixture(autouse=True)
-def graph() -> Any:
-    with tf.Graph().as_default() as graph:
-        yield graph
-
-
 def reference(value: Any) -> Any:
     """The reference of a new variable."""
     return tf.Variable(value).ref()

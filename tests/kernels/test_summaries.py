@@ -12,12 +12,6 @@ import flowc as tf
 from flowc.codegen.host.histograms import bucket_limits
 
 
-@pytest.fixture(autouse=True)
-def _graph() -> Any:
-    with tf.Graph().as_default():
-        yield
-
-
 def values_of(*summaries: tf.Tensor, feed_dict: Any = None) -> list[Any]:
     """The values that the summaries hold, all in one list."""
     with tf.Session() as session:

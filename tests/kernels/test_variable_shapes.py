@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +12,7 @@ import flowc as tf
 from flowc.framework.building import apply
 from flowc.runtime.session import Session
 
-
-@pytest.fixture(autouse=True)
-def session() -> Iterator[Session]:
-    with tf.Graph().as_default(), tf.Session() as session:
-        yield session
+pytestmark = pytest.mark.usefixtures("session")
 
 
 def of_any_shape() -> tuple[tf.Variable, Any]:
