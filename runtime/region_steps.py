@@ -25,7 +25,8 @@ from flowc.runtime.trace import HostTime
 
 Array = npt.NDArray[Any]
 RunArrays = Callable[[Sequence[Array]], list[Array]]
-RunOf = Callable[[Sequence[Tensor], Sequence[Tensor], Sequence[Operation]], RunArrays]  # of (fetches, feeds, ops)
+# Of (fetches, how many of them must have a value, feeds, operations); the others may be of a branch that is not taken.
+RunOf = Callable[[Sequence[Tensor], int, Sequence[Tensor], Sequence[Operation]], RunArrays]
 
 _NOT_AGAIN: Final = MERGES | NEXT_ITERATIONS | {"LoopCond"}
 
@@ -117,8 +118,8 @@ class _Loop:
         members = {op for op in loop.ops if op._type not in _NOT_AGAIN or op not in loop.frame.ops}
         members |= _variables(loop._inputs)
         following = [v.next for v in loop.variables if v.next is not None]
-        self._condition = run_of([self._pred], feeds, _needed([self._pred], feeds, members))
-        self._body = run_of(following, feeds, _needed(following, feeds, members))
+        self._condition = run_of([self._pred], 1, feeds, _needed([self._pred], feeds, members))
+        self._body = run_of(following, len(following), feeds, _needed(following, feeds, members))
 
     def run(self, outside: Mapping[Tensor, Array]) -> Found:
         loop = self._loop
@@ -151,10 +152,11 @@ class _Conditional:
         members |= variables
         wanted = [merge._inputs[candidates[outcome][0]] for merge, candidates in conditional.merges.items()]
         own = set(conditional.ops)
-        made = [t for step in conditional.branches[outcome] for op in operations_of(step) for t in op._outputs]
+        made = [tensor for step in conditional.branches[outcome] for tensor in _given_by(step)]
         loose = [t for t in made if not t._dtype.is_ref_dtype and not own.issuperset(t._consumers)]
         fetches = list(dict.fromkeys([*wanted, *loose]))
-        return fetches, self._run_of(fetches, self._outside, _needed(fetches, self._outside, members, every=True))
+        ops = _needed(fetches, self._outside, members, every=True)
+        return fetches, self._run_of(fetches, len(set(wanted)), self._outside, ops)
 
     def run(self, outside: Mapping[Tensor, Array]) -> Found:
         conditional = self._conditional
@@ -168,6 +170,16 @@ class _Conditional:
             found[merge._outputs[1]] = np.array(index, np.int32)
         other: list[Step] = conditional.branches[not outcome]
         return found, [t for step in other for op in operations_of(step) for t in op._outputs]
+
+
+def _given_by(step: Step) -> list[Tensor]:
+    """What others can take from a step of a branch: not what is inside a loop."""
+    if isinstance(step, Operation):
+        return list(step._outputs)
+    if isinstance(step, Loop):
+        return [tensor for variable in step.variables for op in variable.exits for tensor in op._outputs]
+    inner = [tensor for branch in step.branches for part in branch for tensor in _given_by(part)]
+    return [*inner, *(tensor for merge in step.merges for tensor in merge._outputs)]
 
 
 def _needed(

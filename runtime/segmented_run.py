@@ -57,15 +57,18 @@ class Maker:
 class SegmentedRun:
     """All runs of one signature, of which the host does a part. Threads may run it at once."""
 
-    def __init__(self, signature: Signature, maker: Maker, ops: Sequence[Operation] | None = None) -> None:
-        """`ops`: what runs, if it is not all that the signature's fetches and targets need."""
+    def __init__(
+        self, signature: Signature, maker: Maker, ops: Sequence[Operation] | None = None, valid: int | None = None
+    ) -> None:
+        """`ops`: what runs, if it is not all that the signature's fetches and targets need. `valid`: how many of the
+        fetches must have a value; by default all."""
         fed = frozenset(signature.feeds)
         if ops is None:
             ops = needed_ops(signature.fetches, signature.targets, fed)
         given = frozenset(op for op in ops if op._type == "Placeholder" and op._outputs[0] in fed)
         progress = Progress(tuple(arrange(ops, fed)), signature.fetches, fed, given)
         self._feeds = signature.feeds
-        self._first = _Junction(progress, maker, frozenset(signature.feeds))
+        self._first = _Junction(progress, maker, frozenset(signature.feeds), frozenset(signature.fetches[:valid]))
         self._results: list[Source] = [source_of(t, None, maker.store, ()) for t in signature.fetches]
 
     def run(self, arrays: Sequence[Array]) -> list[Any]:
@@ -129,8 +132,8 @@ class SegmentedRun:
 class _Junction:
     """A point of a run from which it goes on in one of several ways, by the form of the values that are there."""
 
-    def __init__(self, progress: Progress, maker: Maker, seen: frozenset[Crossing]) -> None:
-        self._progress, self._maker, self._seen = progress, maker, seen
+    def __init__(self, progress: Progress, maker: Maker, seen: frozenset[Crossing], valid: frozenset[Tensor]) -> None:
+        self._progress, self._maker, self._seen, self._valid = progress, maker, seen, valid
         self._step = progress.next()
         self._signature = Signature((), (), self._step.feeds)
         self._keys: tuple[Crossing, ...] = (*self._step.feeds, *self._step.states)
@@ -196,7 +199,7 @@ class _Junction:
         seen = self._seen | set(step.outputs)
         hosts = [self._host_step(op, seen) for op in step.host_ops]
         after = self._progress.after(step)
-        following = None if after.is_over() else _Junction(after, self._maker, seen)
+        following = None if after.is_over() else _Junction(after, self._maker, seen, self._valid)
         way = _Way(step, bound, hosts, following)
         if len(self._ways) >= _MOST_FORMS:
             del self._ways[next(iter(self._ways))]
@@ -208,11 +211,13 @@ class _Junction:
         if isinstance(unit, Operation):
             return HostStep(unit, store, resources, seen)
 
-        def run_of(fetches: Sequence[Tensor], feeds: Sequence[Tensor], ops: Sequence[Operation]) -> RunArrays:
-            return SegmentedRun(Signature(tuple(fetches), (), tuple(feeds)), self._maker, ops).arrays
+        def run_of(
+            fetches: Sequence[Tensor], valid: int, feeds: Sequence[Tensor], ops: Sequence[Operation]
+        ) -> RunArrays:
+            return SegmentedRun(Signature(tuple(fetches), (), tuple(feeds)), self._maker, ops, valid).arrays
 
         sources = {t: source_of(t, unit.ops[0], store, seen) for t in unit._inputs if not is_of_variable(t)}
-        return RegionStep(unit, sources, run_of, frozenset(self._progress.fetches))
+        return RegionStep(unit, sources, run_of, self._valid)
 
     def _narrowed(self) -> Step:
         """The step without what has to wait for a value. What earlier ways are keyed by stays the same."""

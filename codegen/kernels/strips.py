@@ -20,8 +20,8 @@ CROWDED_BYTES: Final = 1 << 11  # elements a multiple of it apart compete for a 
 _GOOD_BYTES: Final = 1 << 17
 
 # Copies rows `first` … `first + count - 1` of `image`, from pixel `start` on, `pixels` of them, to `strip`: there
-# `line_step` elements a row and `pitch` a pixel, of which `kept` are copied. All that lies outside the image is zeros, and
-# so are elements between: what happens to be in memory may be denormal numbers, which are slow.
+# `line_step` elements a row and `pitch` a pixel, of which `kept` are copied. All that lies outside the image is zeros,
+# and so are elements between: what happens to be in memory may be denormal numbers, which are slow.
 COPY_STRIP: Final = """
 before = imin(imax(0 - start, 0), pixels)
 inside = imax(imin(image_width - imax(start, 0), pixels - before), 0)

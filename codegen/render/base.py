@@ -69,6 +69,7 @@ class KernelWriter(ABC):
         self.header: list[str] = []  # lines before the loops: words of the argument block
         self.pointer_count = len(nest.operands)
         self.variables: list[str] = []  # the indices of the loops that are open
+        self.origin = ""  # where the innermost loop's index 0 is along its dimension, if not at 0
         self.bases: list[dict[int, str]] = [{}]  # pointer names of the operands, one dict a loop level
         self.scalar_values: dict[int, Value] = {}
         self.loaded: list[dict[int, Value]] = []
@@ -217,7 +218,8 @@ class KernelWriter(ABC):
 
     def _iota(self, member: Node, arg: Node, variable: str) -> str:
         strides = self.nest.iotas[member, arg]
-        names = [*self.variables, *([variable] if variable else [])]
+        inner = f"({self.origin} + {variable})" if self.origin else variable
+        names = [*self.variables, *([inner] if variable else [])]
         terms = [name if s == 1 else f"{name} * {self._word(s)}" for name, s in zip(names, strides, strict=False) if s]
         index = " + ".join(terms) or "i64(0)"
         dtype = arg.dtype

@@ -51,6 +51,8 @@ class MapKernel(KernelWriter):
         w.line(f"start = u * {STREAM_BLOCK}")
         w.line(f"count = imin({size} - start, {STREAM_BLOCK})")
         self._enter("start", strides)
+        self.variables[-1:] = []  # the index is start + i
+        self.origin = "start"
         targets = dict(self.bases[-1])
         self.bases[-1].update(scratch)
         w.line("for i in wide_range(0, count):")
@@ -59,6 +61,7 @@ class MapKernel(KernelWriter):
             operand = nest.outputs[node]
             target, source = targets[operand.index], scratch[operand.index]
             w.line(f"stream_copy(address({target}), address({source}), count * {operand.dtype.size})")
+        self.variables.append("start")
         self._leave()
         w.depth -= 1
         w.line("atomic_fence()")
