@@ -104,6 +104,24 @@ def deep_mnist_rows(measured: list[Launches]) -> list[Row]:
     ]
 
 
+def language_model_rows(measured: list[Launches]) -> list[Row]:
+    """What it takes to build and compile the LSTM language model, and to take a step, with empty caches."""
+    by_label = {launches.label: launches for launches in measured}
+    systems = {"flowc": "flowc, cold", "tf": "tf", "jax": "jax", "torch": "torch"}
+    stages = "build", "first step"
+    seconds = [
+        by_label[label].median(*stages) if by_label[label].stages else math.nan for label in ("flowc, cold", "jax")
+    ]
+    return [
+        Row(
+            "LSTM language model: build and first step, cold",
+            {column: _cell(by_label[label], *stages) for column, label in systems.items()},
+            [compare(seconds[0], seconds[1], "≤ 1 × jax", 1.0, "jax")],
+            [_split(launches) for launches in measured],
+        )
+    ]
+
+
 def _middle(values: Sequence[float]) -> float:
     return sorted(values)[len(values) // 2] if values else math.nan
 

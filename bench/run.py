@@ -23,7 +23,7 @@ BIG_GRAPHS = {  # the row: the work, and how it is told
     "big_graph": ("small_ops", process_report.big_graph_row),
     "big_gradients": ("gradients", process_report.big_gradients_row),
 }
-PROCESS_ROWS = ("first_step", "deep_mnist_process", *BIG_GRAPHS, "checkpoint", "memory")
+PROCESS_ROWS = ("first_step", "deep_mnist_process", "language_model_process", *BIG_GRAPHS, "checkpoint", "memory")
 ROWS = (*(name for name in works.NAMES if name != "triad"), *PROCESS_ROWS)
 Measured = tuple[list[report.Row], object]  # rows of the table, raw measurement as plain data
 
@@ -86,6 +86,7 @@ def measured_row(name: str, options: argparse.Namespace, settings: Settings, wor
     whole: dict[str, Callable[[], Measured]] = {
         "first_step": lambda: launched("mnist_softmax", process_report.first_step_rows, settings),
         "deep_mnist_process": lambda: launched("deep_mnist", process_report.deep_mnist_rows, settings),
+        "language_model_process": lambda: launched("language_model", process_report.language_model_rows, settings),
         "checkpoint": lambda: checkpoint(settings),
         "memory": lambda: memory(options.runs, settings),
     }

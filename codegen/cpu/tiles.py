@@ -3,6 +3,7 @@
     tile_f32(rows, columns)          a tile of zeros (also f64); the sizes are written as numbers
     tile_load(tile, x, stride)       a tile of the same size from memory: x[i·stride + j]
     tile_fma(tile, x, step, y)       tile[i, j] + x[i·step]·y[j]: one step of a product, a column by a row
+    tile_fma_each(tile, x, stride, y)    tile[i, j] + x[i·stride + j]·y[j]
     tile_add_row(tile, x)            tile[i, j] + x[j]
     tile_scale(tile, s)              tile[i, j]·s
     tile_relu(tile)                  max(tile[i, j], 0); NaN stays NaN
@@ -194,6 +195,19 @@ def emit_fma(b: Builder, sig: Signature, args: list[str]) -> str:
 
     def vector(i: int, v: int) -> str:
         return b.call(kind, name, (kind, columns[i]), (kind, row[v]), (kind, vector_of(b, tile, args[0], i, v)))
+
+    return each_vector(b, tile, vector)
+
+
+@define("tile_fma_each", tile_rule("b", "i", "b"))
+def emit_fma_each(b: Builder, sig: Signature, args: list[str]) -> str:
+    tile, buffer = tile_of(sig), buffer_in(sig, 1)
+    kind, name = vector_type(tile), f"llvm.fmuladd.v{lanes(tile)}{tile.dtype}"
+    row = load_row(b, tile, buffer_in(sig, 3), args[3])
+
+    def vector(i: int, v: int) -> str:
+        x = load_vector(b, tile, buffer, pointer_to(b, tile, buffer, args[1], args[2], i, v))
+        return b.call(kind, name, (kind, x), (kind, row[v]), (kind, vector_of(b, tile, args[0], i, v)))
 
     return each_vector(b, tile, vector)
 

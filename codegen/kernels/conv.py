@@ -25,10 +25,10 @@ from flowc.codegen.ir import Node, access, row_major
 from flowc.codegen.kernels.source import element_type, kernel
 from flowc.codegen.kernels.strips import (
     CACHE_LINE,
-    COPY_STRIP,
     CROWDED_BYTES,
     SLACK_BYTES,
     STRIP_BYTES,
+    copy_strip,
     indented,
     named_words,
     needs_zeros,
@@ -43,12 +43,15 @@ from flowc.codegen.templates import Launch, Pointer, params_of, template
 from flowc.framework.dtypes import DType
 from flowc.framework.windows import Windows
 
-_AHEAD: Final = 32  # rows of the filter that are asked for before they are needed
+_AHEAD: Final = 32  # rows of a panel
+_LARGE_PANEL: Final = 3 << 18  # bytes: two would leave no room in the second cache
+_FEW_TILES: Final = 4
 _LEAST_UNITS: Final = 32  # so that all threads have work to the end
 _CHUNK_PRODUCTS: Final = 1 << 20  # multiplications that are worth a thread of their own
 
-# Unit: a strip, and a group of panels. {STEP}: elements from pixel to pixel of a tile. The filter is asked for before
-# it is needed: it may come from the third cache, and processors look ahead within a page only.
+# Unit: a strip, and a group of panels. {STEP}: elements from pixel to pixel of a tile. The tiles of a panel ask for the
+# next one, `pace` elements a step, as it may come from the third cache, of which processors look ahead within a page
+# only. Where tiles are few or panels large, each asks for what it needs itself, {AHEAD} elements ahead.
 CONV2D: Final = """
 def conv2d_{NAME}_{T}(args, lo, hi):
     w = ptr_i64(args, -1)
@@ -77,6 +80,9 @@ def conv2d_{NAME}_{T}(args, lo, hi):
             base = ptr_{T}(w[0] + (n * image_step + first * image_row + start * image_pixel) * {SIZE}, 3)
         for panel in range(first_panel, imin(first_panel + group, panels)):
             columns = imin({C}, channels - panel * {C})
+            next_panel = panel + 1
+            if next_panel == imin(first_panel + group, panels):
+                next_panel = first_panel
             for i in range(height):
                 at = result_start + n * result_step + (row + i) * result_row + column * result_pixel + panel * {C}
                 for tile in range(tiles):
@@ -84,10 +90,14 @@ def conv2d_{NAME}_{T}(args, lo, hi):
                     c = tile_{T}({R}, {C})
                     x = advance(base, i * down * line_step + j * {STEP})
                     f = advance(filter, panel * taps * runs * run * {C})
+                    soon = advance(f, {AHEAD})
+                    if pace < {C}:
+                        soon = advance(filter, (next_panel * {C} + (i * tiles + tile) * pace) * taps * runs * run)
                     for k in range(taps):
                         for p in range(runs):
                             for t in range(run):
-{PREFETCH}
+                                prefetch(soon, 0)
+                                soon = advance(soon, pace)
                                 c = tile_fma(c, advance(x, t), {STEP}, f)
                                 f = advance(f, {C})
                             x = advance(x, pitch)
@@ -190,6 +200,7 @@ def _words(call: Node, phase: Phase, tile: Tile) -> dict[str, int]:
         "across": across.stride,
         "above": down.before,
         "aside": across.before,
+        "pace": _pace(call.args[1].size * call.dtype.size // panels, depth * -(-piece // tile.rows), tile),
         "taps": 0 if phase.is_empty else down.size,
         "runs": across.size if pitch > channels else 1,
         "run": channels if pitch > channels else across.size * channels,
@@ -208,6 +219,13 @@ def _words(call: Node, phase: Phase, tile: Tile) -> dict[str, int]:
         "result_row": phase.rows[1] * result_row,
         "result_pixel": phase.columns[1] * result_pixel,
     }
+
+
+def _pace(panel_bytes: int, tiles: int, tile: Tile) -> int:
+    """How many elements of the next panel a step asks for; a row's, where it rather asks for its own panel."""
+    if panel_bytes > _LARGE_PANEL or tiles < _FEW_TILES:
+        return tile.columns
+    return -(-tile.columns // tiles)
 
 
 def _is_copied(image: Node, phase: Phase) -> bool:
@@ -231,8 +249,6 @@ def _code(call: Node, phase: Phase, tile: Tile, words: dict[str, int]) -> Kernel
     params = params_of(call)
     bias, relu = bool(params.get("bias")), bool(params.get("relu"))
     step = phase.across.stride * _pitch(phase, call.args[0].shape[3], call.dtype)
-    line = CACHE_LINE // call.dtype.size
-    ahead = [f"prefetch(f, {_AHEAD * tile.columns + at})" for at in range(0, tile.columns, line)]
     epilogue = [f"c = tile_add_row(c, advance(bias, panel * {tile.columns}))"] * bias + ["c = tile_relu(c)"] * relu
     return kernel(
         CONV2D,
@@ -245,7 +261,7 @@ def _code(call: Node, phase: Phase, tile: Tile, words: dict[str, int]) -> Kernel
         STRIP=str(STRIP_BYTES + SLACK_BYTES),
         EDGE=str(tile.rows * tile.columns * call.dtype.size),
         NAMES=named_words(words, 4),
-        COPY=indented(COPY_STRIP, 3),
-        PREFETCH=indented("\n".join(ahead), 8),
+        COPY=copy_strip(3),
+        AHEAD=str(_AHEAD * tile.columns),
         EPILOGUE=indented("\n".join(epilogue), 5),
     )

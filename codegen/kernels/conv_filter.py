@@ -23,10 +23,9 @@ from flowc.codegen.ir import Node, access
 from flowc.codegen.kernels.source import element_type, kernel
 from flowc.codegen.kernels.strips import (
     CACHE_LINE,
-    COPY_STRIP,
     SLACK_BYTES,
     STRIP_BYTES,
-    indented,
+    copy_strip,
     named_words,
     pixels_met,
     strip_depth,
@@ -235,5 +234,5 @@ def _code(call: Node, words: dict[str, int]) -> Kernel:
         STRIP=str(STRIP_BYTES + SLACK_BYTES),
         SHEET=str(_PANEL_BYTES),
         NAMES=named_words(words, 3),
-        COPY=indented(COPY_STRIP, 3),
+        COPY=copy_strip(3),
     )

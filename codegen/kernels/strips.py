@@ -17,7 +17,6 @@ STRIP_BYTES: Final = 1 << 18  # of memory for a strip
 SLACK_BYTES: Final = 1 << 12  # behind it, which tiles may read that reach over the end of the last row
 CACHE_LINE: Final = 64
 CROWDED_BYTES: Final = 1 << 11  # elements a multiple of it apart compete for a few places in the first cache
-_GOOD_BYTES: Final = 1 << 17
 
 # Copies rows `first` … `first + count - 1` of `image`, from pixel `start` on, `pixels` of them, to `strip`: there
 # `line_step` elements a row and `pitch` a pixel, of which `kept` are copied. All that lies outside the image is zeros,
@@ -40,13 +39,23 @@ for r in range(count):
                 target[j] = source[j]
         else:
             for p in range(inside):
-                for j in range(kept):
-                    target[p * pitch + j] = source[p * image_pixel + j]
-                for j in range(kept, pitch):
-                    target[p * pitch + j] = 0
+{COPY_PIXEL}
+                target = advance(target, pitch)
+                source = advance(source, image_pixel)
         for j in range((before + inside) * pitch, pixels * pitch):
             line[j] = 0
 """
+COPY_ELEMENTS: Final = """
+for j in range(kept):
+    target[j] = source[j]
+for j in range(kept, pitch):
+    target[j] = 0
+"""
+
+
+def copy_strip(levels: int, copy_pixel: str = COPY_ELEMENTS) -> str:
+    """The text that copies a strip, for a place so many levels deep. `copy_pixel`: from `source` to `target`."""
+    return indented(COPY_STRIP.format(COPY_PIXEL=indented(copy_pixel, 4)), levels)
 
 
 def needs_zeros(image: Node, down: Windows, across: Windows) -> bool:
@@ -73,9 +82,9 @@ def strip_width(down: Windows, across: Windows, pixel_bytes: int, least: int = 1
     return max(-(-across.count // pieces), least)
 
 
-def strip_depth(down: Windows, row_bytes: int, most: int = _GOOD_BYTES) -> int:
+def strip_depth(down: Windows, row_bytes: int) -> int:
     """How many rows of windows make a strip, if each row of pixels takes `row_bytes`."""
-    rows = max(most // max(row_bytes, 1), 1)
+    rows = max(STRIP_BYTES // max(row_bytes, 1), 1)
     depth = max(1, min(down.count, (rows - down.size) // down.stride + 1))
     strips = -(-down.count // depth)
     return -(-down.count // strips)

@@ -12,13 +12,14 @@ from math import prod
 from typing import Final
 
 from flowc.codegen.backend import current
-from flowc.codegen.ir import Node, Shape, access
+from flowc.codegen.ir import Node, Shape
 from flowc.codegen.kernels.conv import Phase, can_copy, filter_shape
 from flowc.codegen.kernels.conv_filter import Division, division, sums_shape
 from flowc.codegen.kernels.strips import pixels_adjoin
 from flowc.codegen.lower.common import dense, full, in_float32, stored
 from flowc.codegen.lower.image_views import every, padded, spread, windowed
 from flowc.codegen.lower.matmul import product
+from flowc.codegen.lower.phases import phases_of
 from flowc.codegen.lower.registry import LoweredOp, lowering
 from flowc.codegen.program import Program
 from flowc.framework.windows import Windows, image_windows
@@ -54,7 +55,7 @@ def conv2d_backprop_input(p: Program, op: LoweredOp, sizes: Node, filter: Node, 
 
     def compute(filter: Node, grad: Node) -> Node:
         turned = p.transpose(filter, (0, 1, 3, 2))
-        phases = _phases(p, turned, shape, down, across)
+        phases = phases_of(p, turned, shape, down, across)
         reasons = [_why_product(down, across), *(_why_no_kernel(phase, part) for phase, part in phases)]
         why = next((reason for reason in reasons if reason), "")
         if not why:
@@ -130,40 +131,6 @@ def _in_panels(p: Program, filter: Node, shape: Shape) -> Node:
     if panels * columns != filter.shape[3]:
         filter = p.call("pad", [stored(p, filter)], (*taps, panels * columns), filter.dtype, before=(0, 0, 0, 0))
     return dense(p, p.transpose(p.reshape(filter, (*taps, panels, columns)), (3, 0, 1, 2, 4)))
-
-
-def _phases(p: Program, filter: Node, image: Shape, down: Windows, across: Windows) -> list[tuple[Phase, Node]]:
-    """The convolutions over the gradient of the results that give the gradient of the image, and their filters."""
-    found = []
-    for i, (rows, first_row) in enumerate(_taps_met(down, image[1])):
-        for j, (columns, first_column) in enumerate(_taps_met(across, image[2])):
-            part = _every_other(p, filter, (first_row, first_column), (rows.size, columns.size), down, across)
-            found.append((Phase(rows, columns, (i, down.stride), (j, across.stride)), part))
-    return [(phase, part) for phase, part in found if phase.down.count and phase.across.count]
-
-
-def _taps_met(windows: Windows, length: int) -> list[tuple[Windows, int]]:
-    """For each remainder of an index of the image by the stride: the windows over the results that meet it, the first
-    of the filter's taps that do; the others are a stride apart."""
-    found = []
-    for remainder in range(windows.stride):
-        results, first = divmod(remainder + windows.before, windows.stride)
-        taps = max(0, -(-(windows.size - first) // windows.stride))
-        count = max(0, -(-(length - remainder) // windows.stride))
-        found.append((Windows(count, taps, 1, taps - 1 - results if taps else 0), first))
-    return found
-
-
-def _every_other(
-    p: Program, filter: Node, first: tuple[int, int], sizes: tuple[int, int], down: Windows, across: Windows
-) -> Node:
-    """Every stride-th tap of the filter, `sizes` of them from `first` on, in reverse."""
-    _, offset, (row, column, *others) = access(filter)
-    if not all(sizes):
-        return full(p, (*sizes, *filter.shape[2:]), 0, filter.dtype)
-    steps = row * down.stride, column * across.stride
-    last = (first[0] + (sizes[0] - 1) * down.stride) * row + (first[1] + (sizes[1] - 1) * across.stride) * column
-    return p.view(filter, (*sizes, *filter.shape[2:]), offset + last, (-steps[0], -steps[1], *others))
 
 
 # -- the gradient of the filter ----------------------------------------------------------------------------------------

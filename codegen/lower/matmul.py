@@ -24,7 +24,7 @@ LEAST_RESULTS: Final = 3200
 SHARED: Final = 3  # products of few rows by one matrix, for which it pays to copy it once
 _COPIES: Final = ("matmul_left", "matmul_right")
 _VECTOR: Final = "one factor is a vector"
-LARGE: Final = 512  # from here on a BLAS comes as near to what a processor can do
+LARGE: Final = 384  # from here on a BLAS comes as near to what a processor can do, and need not be compiled
 WIDE: Final = 4096  # a row of more lies on pages of its own, and a BLAS packs better
 
 

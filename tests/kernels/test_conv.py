@@ -12,8 +12,10 @@ import pytest
 
 import flowc as tf
 from flowc.codegen.cpu.target import host_target
+from flowc.codegen.kernels.depthwise import depthwise_fits
 from flowc.codegen.kernels.strips import STRIP_BYTES
 from flowc.framework.building import apply_list
+from flowc.framework.windows import Windows
 from tests.kernels.batch import REAL, Array, Batch, values
 from tests.kernels.numeric_gradients import Case, case, check_gradients, smooth
 
@@ -86,7 +88,10 @@ def test_what_does_not_fit_in_a_kernel_s_memory() -> None:
     add_all(batch, "Conv2D", (1, 2, 3000, 16), (2, 3, 16, 4), "float32", **attributes((1, 1), "SAME"))
     add_all(batch, "Conv2D", (1, 6, 6, 300), (3, 3, 300, 5), "float32", **attributes((1, 1), "SAME"))
     add_all(batch, "Conv2D", (1, 30, 30, 200), (24, 24, 200, 1), "float32", **attributes((1, 1), "VALID"))
+    add_all(batch, "DepthwiseConv2dNative", (1, 50, 47, 2), (50, 45, 2, 2), "float32", **attributes((1, 1), "SAME"))
+    add_all(batch, "DepthwiseConv2dNative", (1, 2, 3000, 40), (2, 3, 40, 1), "float32", **attributes((1, 1), "SAME"))
     assert STRIP_BYTES < 24 * 24 * 200 * 4
+    assert not depthwise_fits(Windows(50, 50, 1, 25), Windows(47, 45, 1, 22), tf.float32)
     batch.check()
 
 

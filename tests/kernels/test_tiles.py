@@ -42,6 +42,14 @@ tile_store(c, z, {columns})"""
 
 
 @pytest.mark.parametrize("dtype", SHORT)
+def test_products_element_by_element(dtype: str) -> None:
+    x, y = values((4, 48), dtype), values((48,), dtype, seed=1)
+    body = "c = tile_fma_each(tile_load(tile(3, 48), x, 48), advance(x, 48), 48, y)\ntile_store(c, z, 48)"
+    got = run(body, np.zeros((3, 48), dtype), x, y)
+    np.testing.assert_allclose(got, x[:3] + x[1:] * y, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", SHORT)
 def test_loads_biases_and_relu(dtype: str) -> None:
     x, row = values((3, 40), dtype), values((24,), dtype, seed=1)
     x[1, 2] = np.nan
