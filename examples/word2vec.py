@@ -4,7 +4,7 @@ Each word of a text predicts the words around it, from its vector, among a few d
 same places come to have vectors that point the same way. A step reads and changes the rows of its words only. Ends with
 the nearest neighbours of some words, and a map of the most frequent ones.
 
-    python word2vec.py [--steps 100000]
+    python word2vec.py [--steps 200000]
 
 Source: T. Mikolov and others, "Distributed representations of words and phrases and their compositionality", 2013.
 """
@@ -123,7 +123,7 @@ def draw_map(vectors: Vectors, names: Sequence[str], path: Path) -> None:
 
 
 def main() -> None:
-    parser = training.parser(__doc__, "word2vec", steps=100_000)
+    parser = training.parser(__doc__, "word2vec", steps=200_000)
     parser.set_defaults(every=5000)
     parser.add_argument("--vocabulary", type=int, default=8000, help="how many words have a vector (8000)")
     parser.add_argument("--size", type=int, default=128, help="of the vectors (128)")

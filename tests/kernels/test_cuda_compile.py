@@ -32,7 +32,10 @@ needs_assembler = pytest.mark.skipif(assembler() is None, reason="no ptxas on th
 MOST_REGISTERS = 80
 _TYPES = re.compile(r"_(b1|[iuf]\d+)\b|_(?=[iuf]\d+_)|_[0-9a-f]{8}$")  # of names: kernels that differ in them are alike
 # by tiles in the CPU's registers; products have kernels of their own
-OF_THE_CPU = {"gemv", "conv2d", "conv2d_filter", "matmul", "matmul_add", "matmul_left", "matmul_right"}
+OF_THE_CPU = {
+    "conv2d", "conv2d_filter", "depthwise", "depthwise_filter", "gemv", "matmul", "matmul_add", "matmul_left",
+    "matmul_right",
+}  # fmt: skip
 # of loops whose body the CPU runs, and of graphs that no test of this file builds
 OF_LOOPS = {"history_new", "history_push", "history_read", "only_if"}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import unittest
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,14 @@ from flowc.framework.scopes import DEFAULT_GRAPH_SEED
 class Empty(tf.test.TestCase):
     def runTest(self) -> None:
         pass
+
+
+@pytest.fixture(autouse=True)
+def graph() -> Iterator[tf.Graph]:
+    """The global default graph, emptied: `setUp` empties it too, which no block of another graph allows."""
+    tf.reset_default_graph()
+    yield tf.get_default_graph()
+    tf.reset_default_graph()
 
 
 @pytest.fixture
