@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def collector_paused() -> Iterator[None]:
-    """In the with-block, or in a function that this decorates, the collector does not run, unless it is asked to.
+    """In the with-block, the collector does not run, unless it is asked to.
 
     The passes make some hundred objects an operation, all of which live until the plan is there: the collector would
     go through all of them time and again, a fifth of the time of a large graph, and free nothing.

@@ -29,7 +29,6 @@ from flowc.framework.dtypes import DType
 from flowc.framework.errors import DataLossError
 from flowc.framework.graph import Operation, Tensor
 from flowc.framework.shapes import TensorShape
-from flowc.runtime.collection import collector_paused
 from flowc.runtime.kernel_cache import BlobStore, CacheWarning, content_key, store
 from flowc.runtime.plan_file import PlanFile, decode, encode
 
@@ -46,7 +45,6 @@ _PACKAGES: Final = ("flowc.framework", "flowc.ops", "flowc.codegen")
 _IMPORTED: Final = time.time()
 
 
-@collector_paused()
 def plan_for(
     fetches: Sequence[Tensor],
     targets: Sequence[Operation],

@@ -19,6 +19,7 @@ from flowc.framework.errors import InvalidArgumentError, UnimplementedError
 from flowc.framework.graph import Graph, Operation, Tensor
 from flowc.runtime import devices
 from flowc.runtime.bound_plan import BoundPlan
+from flowc.runtime.collection import collector_paused
 from flowc.runtime.cuda.cuda_plan import CudaPlan
 from flowc.runtime.cuda.host_plan import HostPlan
 from flowc.runtime.cuda.placement import asks_for_gpu, gpu_of, gpus
@@ -134,7 +135,7 @@ class SessionPlans:
         if self._shared is None or index is None:
             return self._bound(signature, form, make)
         try:
-            with compiling_for("cuda"):
+            with compiling_for("cuda"), collector_paused():
                 plan = make()
             changed = self._store.reshaped(plan)
             if changed:
@@ -150,7 +151,8 @@ class SessionPlans:
 
     def _bound(self, signature: Signature, form: Form, make: Callable[[], Plan]) -> BoundPlan:
         start = time.perf_counter()
-        plan = make()
+        with collector_paused():
+            plan = make()
         changed = self._store.reshaped(plan)
         if changed:
             raise NeedsVariableShapes(sorted(changed))
