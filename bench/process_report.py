@@ -54,13 +54,13 @@ def first_step_rows(measured: list[Launches]) -> list[Row]:
 
     import_seconds = warm.median(*imports) if warm.stages else math.nan
     step = _absolute(warm.median(*to_step) if warm.stages else math.nan, WARM_SECONDS)
-    numba = Outcome("—", "numba not imported", None)
+    compiler = Outcome("—", "no compiler imported", None)
     if warm.stages:
-        figure = "numba imported" if warm.numba_imported else "numba not imported"
-        numba = Outcome(figure, "numba not imported", not warm.numba_imported)
+        figure = "compiler imported" if warm.compiler_imported else "no compiler imported"
+        compiler = Outcome(figure, "no compiler imported", not warm.compiler_imported)
     return [
         Row("import, NumPy's included", cells(warm, *imports), [_absolute(import_seconds, IMPORT_SECONDS)]),
-        Row("warm process: import done → first MNIST softmax step", cells(warm, *to_step), [step, numba]),
+        Row("warm process: import done → first MNIST softmax step", cells(warm, *to_step), [step, compiler]),
         Row(
             "cold process: start → first MNIST softmax step",
             cells(cold, *STAGES),

@@ -32,7 +32,7 @@ class Launches:
     stages: list[dict[str, float]] = field(default_factory=list)
     later_steps: list[float] = field(default_factory=list)  # seconds
     peaks: list[int] = field(default_factory=list)  # bytes of memory
-    numba_imported: bool = False
+    compiler_imported: bool = False
     problem: str = ""
 
     def median(self, *stages: str) -> float:
@@ -94,7 +94,7 @@ def launch(system: str, work: str, cache: Path, settings: Settings, into: Launch
         into.stages.append(result["stages"])
         into.later_steps.append(result["step"])
         into.peaks.append(result["peak"])
-        into.numba_imported = result["numba"]
+        into.compiler_imported = result["compiler"]
 
 
 def first_steps(settings: Settings, work: str) -> list[Launches]:

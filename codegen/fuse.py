@@ -16,7 +16,7 @@ from flowc.codegen.groups import Form, Group, Level, misaligned, reads_in_place,
 from flowc.codegen.ir import ARG_REDUCTIONS, Node, base_of, broadcast_access, is_dense
 from flowc.codegen.program import Program
 
-LIMITS: Final = (40, 12, 4, 2)  # members of a group: LLVM's and numba's time grows faster than a kernel's size
+LIMITS: Final = (40, 12, 4, 2)  # members of a group: LLVM's time grows faster than a kernel's size
 AFFORDABLE: Final = 1500  # nodes to compile, all kernels together
 KERNEL_COST: Final = 10  # what a kernel costs to compile by itself, in nodes
 LARGE_PROGRAM: Final = 3000

@@ -3,7 +3,7 @@
 plan = flowc.compile(y, {x: (100, 784)}, session)
 plan.save("model.flowc")
 …
-plan = flowc.load_plan("model.flowc")          # in another process: no graph, no compiler, no numba
+plan = flowc.load_plan("model.flowc")          # in another process: no graph, no compiler
 plan(images)                                   # or plan(x=images), plan({"x": images})
 """
 
@@ -169,6 +169,6 @@ def _install(file: PlanFile, name: str) -> None:
             None,
             None,
             f"{name} was compiled for {made_for}, and this CPU lacks: {', '.join(missing)}. Its kernels could be "
-            f"compiled here from their sources, but {error.name} cannot be imported: pip install numba. Or compile the "
-            "plan with FLOWC_CPU set to an older CPU, such as x86-64-v3.",
+            f"compiled here from their sources, but {error.name} cannot be imported: pip install llvmlite. Or compile "
+            "the plan with FLOWC_CPU set to an older CPU, such as x86-64-v3.",
         ) from None

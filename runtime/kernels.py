@@ -1,6 +1,6 @@
 """From kernels' sources to addresses: this process's table, else the cache on disk, else the compiler.
 
-Only the last step imports numba, and only when something is missing. What was compiled goes to disk for the next
+Only the last step imports LLVM, and only when something is missing. What was compiled goes to disk for the next
 process.
 """
 

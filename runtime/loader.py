@@ -1,4 +1,4 @@
-"""Turns object code into functions in memory, without importing numba.
+"""Turns object code into functions in memory, without importing LLVM.
 
 LLVM's MCJIT links an object in some 0.1 ms. It aborts the process for a symbol that it cannot resolve, so each object's
 symbol table is read first and missing symbols raise `LoadError`. What is loaded stays for the life of the process,

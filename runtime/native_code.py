@@ -1,6 +1,6 @@
 """The runtime's own native functions, in the restricted Python that kernels are written in.
 
-Each is compiled once, kept in the kernel cache and loaded without numba. They call each other by the addresses in the
+Each is compiled once, kept in the kernel cache and loaded without LLVM. They call each other by the addresses in the
 host table, so none holds an address. Names in capitals are the members of `flowc.runtime.layout`. How the pool works,
 and why it is safe, is told in `flowc.runtime.pool`.
 """

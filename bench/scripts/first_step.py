@@ -1,8 +1,8 @@
 """From a process's start to its first training step done: `python -m bench.scripts.first_step SYSTEM WORK`.
 
-Prints one JSON line: the seconds that each stage took; those of a later step; whether numba was imported; and the most
-memory that the process ever held. The process's start is in `FLOWC_BENCH_START`, as `time.monotonic()` gives it (one
-clock for all processes).
+Prints one JSON line: the seconds that each stage took; those of a later step; whether the compiler was imported; and
+the most memory that the process ever held. The process's start is in `FLOWC_BENCH_START`, as `time.monotonic()` gives
+it (one clock for all processes).
 """
 
 import json
@@ -48,8 +48,8 @@ def main(system: str, work: str) -> dict[str, Any]:
     names = list(stamps)
     stages = {name: stamps[name] - stamps[earlier] for earlier, name in pairwise(names)}
     stages["import package"] = stamps["import package"] - before
-    numba = "numba" in sys.modules
-    return {"stages": stages, "step": statistics.median(later), "numba": numba, "peak": peak_bytes()}
+    compiler = "llvmlite" in sys.modules
+    return {"stages": stages, "step": statistics.median(later), "compiler": compiler, "peak": peak_bytes()}
 
 
 def peak_bytes() -> int:

@@ -1,6 +1,6 @@
-"""The machine's memory bandwidth: STREAM's triad a = b + s · c over 16 Mi float32, by C with OpenMP, or by numba.
+"""The machine's memory bandwidth: STREAM's triad a = b + s · c over 16 Mi float32, by C with OpenMP.
 
-Not a work of flowc's: the yardstick of `mul_add`. Where there is no C compiler, numba's parallel loop stands in.
+Not a work of flowc's: the yardstick of `mul_add` and `adam`. It needs a C compiler.
 """
 
 from __future__ import annotations
@@ -71,23 +71,11 @@ def in_c_streaming() -> Case:
     return _in_c("triad_stream")
 
 
-def in_numba() -> Case:
-    import numba
-
-    @numba.njit(parallel=True, fastmath=True)
-    def triad(a: Any, b: Any, c: Any, s: Any) -> None:
-        for i in numba.prange(a.size):
-            a[i] = b[i] + s * c[i]
-
-    a, (b, c) = aligned_zeros(SIZE), values()
-    return Case(lambda: triad(a, b, c, np.float32(SCALE)), lambda: {"a": a})
-
-
 WORK = Work(
     name="triad",
     title="triad a = b + s*c, 16M float32",
     targets=(),
-    systems={"native.c": in_c, "native.c-streaming": in_c_streaming, "native.numba": in_numba},
+    systems={"native.c": in_c, "native.c-streaming": in_c_streaming},
     expected=expected,
     bytes_moved=3 * 4 * SIZE,
 )

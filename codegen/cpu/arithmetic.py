@@ -21,10 +21,15 @@ acc_or acc_and                  of bools
 
 from __future__ import annotations
 
-from numba.core import types
-
 from .dialect import (
+    BOOL,
+    F32,
+    F64,
+    I32,
+    I64,
     SHORT_NAME,
+    U32,
+    U64,
     DialectError,
     Emitter,
     Primitive,
@@ -120,18 +125,18 @@ def classify(test: str) -> Emitter:
     return emit
 
 
-define("isnan", same(1, "f", types.boolean))(lambda b, sig, args: binary(b, "fcmp uno", kind_of(sig), args[0], args[0]))
-define("isinf", same(1, "f", types.boolean))(classify("oeq"))
-define("isfinite", same(1, "f", types.boolean))(classify("olt"))
+define("isnan", same(1, "f", BOOL))(lambda b, sig, args: binary(b, "fcmp uno", kind_of(sig), args[0], args[0]))
+define("isinf", same(1, "f", BOOL))(classify("oeq"))
+define("isfinite", same(1, "f", BOOL))(classify("olt"))
 
 
-@define("round_f16", fixed(types.float32, types.float32))
+@define("round_f16", fixed(F32, F32))
 def emit_round_f16(b: Builder, sig: Signature, args: list[str]) -> str:
     half = b.value(f"fptrunc float {args[0]} to half")
     return b.value(f"fpext half {half} to float")
 
 
-@define("half_of", fixed(types.float32, types.float64))
+@define("half_of", fixed(F32, F64))
 def emit_half_of(b: Builder, sig: Signature, args: list[str]) -> str:
     """Round to odd first (the last bit says that something was lost), so that rounding twice rounds right."""
     (x,) = args
@@ -151,12 +156,12 @@ def emit_half_of(b: Builder, sig: Signature, args: list[str]) -> str:
 # ---- bits ---------------------------------------------------------------------------------------------------------
 
 SAME_WIDTH: dict[Type, Type] = {
-    types.float32: types.int32,
-    types.float64: types.int64,
-    types.int32: types.float32,
-    types.uint32: types.float32,
-    types.int64: types.float64,
-    types.uint64: types.float64,
+    F32: I32,
+    F64: I64,
+    I32: F32,
+    U32: F32,
+    I64: F64,
+    U64: F64,
 }
 
 
@@ -176,7 +181,7 @@ def emit_bitcast(b: Builder, sig: Signature, args: list[str]) -> str:
     return b.value(f"bitcast {old} {args[0]} to {new}")
 
 
-@define("mulhi_u32", fixed(types.uint32, types.uint32, types.uint32))
+@define("mulhi_u32", fixed(U32, U32, U32))
 def emit_mulhi(b: Builder, sig: Signature, args: list[str]) -> str:
     x, y = (b.value(f"zext i32 {a} to i64") for a in args)
     high = b.value(f"lshr i64 {b.value(f'mul nuw i64 {x}, {y}')}, 32")

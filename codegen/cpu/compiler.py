@@ -1,8 +1,8 @@
-"""Kernel source → relocatable object code: numba's front end and type inference, LLVM's optimiser and code generator.
+"""Kernel source → relocatable object code: flowc's own front end, LLVM's optimiser and code generator.
 
     lower_to_ir     source → LLVM IR text, in Python
     ir_to_object    LLVM IR text → object code, in LLVM, without the GIL
-    emit_object     both;  emit_objects: both for many kernels, overlapped
+    emit_object     both;  emit_objects: both for many kernels, on all processors
 
 An object exports one C function and refers only to libc, libm and LLVM's run-time routines. The same source and target
 make the same bytes.
@@ -10,7 +10,8 @@ make the same bytes.
 
 from __future__ import annotations
 
-import math
+import ast
+import os
 import re
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +20,7 @@ from typing import Any
 
 import llvmlite.binding as llvm
 
-from .numba_front import prepare
+from . import unlocked_llvm
 from .target import Target, host_target
 
 SIGNATURE = re.compile(r"(void|i64)\(((?:i64(?:,i64)*)?)\)")
@@ -27,53 +28,36 @@ VOID_KERNEL = "void(i64,i64,i64)"
 
 
 def lower_to_ir(source: str, name: str, signature: str = VOID_KERNEL) -> str:
-    """LLVM IR of the function `name` that `source` defines, with the C type `signature`: int64s in, nothing or an
-    int64 out. Raises DialectError for source outside the dialect."""
-    prepare()
-    from numba.core import bytecode, errors, types
-
-    from .dialect import DialectError, Inferer, Interpreter, NoWarnings
+    """LLVM IR of the function `name`, the one that `source` defines, with the C type `signature`: int64s in, nothing
+    or an int64 out. Raises DialectError for source outside the dialect."""
+    from . import arithmetic, intrinsics, system, tiles, vector_math  # noqa: F401  they define the names
+    from .dialect import I64, VOID, DialectError
     from .lowering import Lowering
 
     matched = SIGNATURE.fullmatch(signature.replace(" ", ""))
     if matched is None:
         raise DialectError(f"{name}: {signature!r} is no signature of int64s")
-    identity = bytecode.FunctionIdentity.from_function(python_function(source, name))
-    function = Interpreter(identity).interpret(bytecode.ByteCode(identity))
-    if function.arg_count != len(matched[2].split(",") if matched[2] else []):
-        raise DialectError(f"{name} has {function.arg_count} parameters, its signature is {signature}")
-    result = types.none if matched[1] == "void" else types.int64
-    inferer = Inferer(typing_context(), function, NoWarnings())
-    try:
-        typemap, calltypes = inferer.solve(types.int64, result)
-    except errors.NumbaError as error:
-        location = getattr(error, "loc", None)
-        where = f"{name}, line {location.line}" if location else name
-        raise DialectError(f"{where}: {str(error).splitlines()[0]}") from error
-    return Lowering(function, typemap, calltypes).run(name, result)
+    function = parsed(source, name)
+    if len(function.args.args) != len(matched[2].split(",") if matched[2] else []):
+        raise DialectError(f"{name} has {len(function.args.args)} parameters, its signature is {signature}")
+    return Lowering(function, VOID if matched[1] == "void" else I64).run()
 
 
-def python_function(source: str, name: str) -> Any:
-    from . import arithmetic, intrinsics, system, tiles, vector_math  # noqa: F401  they define the names
-    from .dialect import NAMESPACE
+def parsed(source: str, name: str) -> ast.FunctionDef:
+    """The function's syntax tree. What stands before it, numbers with a name, becomes its first statements."""
+    from .dialect import DialectError
 
-    namespace: dict[str, Any] = {**NAMESPACE, "INF": math.inf, "NAN": math.nan, "__name__": __name__}
-    exec(compile(source, f"<kernel {name}>", "exec"), namespace)
-    return namespace[name]
-
-
-@cache
-def typing_context() -> Any:
-    from .dialect import TypingContext
-    from .intrinsics import BUILTINS, OPERATORS
-
-    return TypingContext(OPERATORS, BUILTINS)
+    *named, function = ast.parse(source).body
+    if not isinstance(function, ast.FunctionDef) or function.name != name:
+        raise DialectError(f"{name} is not what the source defines")
+    function.body[:0] = named
+    return function
 
 
 def ir_to_object(text: str, target: Target) -> bytes:
     """Optimise `text` and generate object code for `target`. Only LLVM runs here: Python threads go on."""
     module, _, machine = optimised_module(text, target)
-    return bytes(machine.emit_object(module))
+    return unlocked_llvm.emit_object(machine, module)
 
 
 def ir_to_assembly(text: str, target: Target) -> str:
@@ -93,7 +77,7 @@ def optimised_module(text: str, target: Target) -> tuple[Any, Any, Any]:
     options.loop_vectorization, options.loop_unrolling, options.slp_vectorization = True, True, False
     builder = llvm.create_pass_builder(machine, options)
     passes = builder.getModulePassManager()
-    passes.run(module, builder)
+    unlocked_llvm.run_passes(passes, module, builder)
     return module, context, machine
 
 
@@ -125,8 +109,11 @@ def emit_object(source: str, name: str, signature: str = VOID_KERNEL, target: Ta
 def emit_objects(
     kernels: Iterable[tuple[str, str] | tuple[str, str, str]], target: Target | None = None
 ) -> list[bytes]:
-    """Object code of kernels (source, name, signature): LLVM works on one in a thread while Python lowers the next."""
-    target = target or host_target()
-    with ThreadPoolExecutor(1, thread_name_prefix="flowc-compile") as worker:
-        jobs = [worker.submit(ir_to_object, lower_to_ir(*kernel), target) for kernel in kernels]
-        return [job.result() for job in jobs]
+    """Object code of kernels (source, name, signature): LLVM works in a thread a processor while Python lowers more of
+    them, the longest first, so that no thread is left with one at the end."""
+    target, ordered = target or host_target(), list(kernels)
+    threads = max(1, min(len(ordered), len(os.sched_getaffinity(0))))
+    longest_first = sorted(range(len(ordered)), key=lambda i: -len(ordered[i][0]))
+    with ThreadPoolExecutor(threads, thread_name_prefix="flowc-compile") as workers:
+        jobs = {i: workers.submit(ir_to_object, lower_to_ir(*ordered[i]), target) for i in longest_first}
+        return [jobs[i].result() for i in range(len(ordered))]

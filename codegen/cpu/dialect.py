@@ -1,6 +1,6 @@
-"""The typing rules of kernel source: numba's type inference with rules of flowc's own.
+"""The rules of kernel source: its types, and how functions and operators are declared.
 
-Kernel source is Python restricted to scalars and buffers. It differs from what `numba.njit` would make of it:
+Kernel source is Python restricted to scalars and buffers, with one function:
 
     x + y          both operands have the same dtype and so has the result; integers wrap around
     x + 1, x * 0.5 a Python number takes the dtype of the other operand (two numbers alone: int64 or float64)
@@ -8,45 +8,63 @@ Kernel source is Python restricted to scalars and buffers. It differs from what 
     b[i], b[i] = v a plain load or store; b is a buffer (`ptr_f32(address, scope)`), no wraparound, no bounds check
     control flow   for … in range(…), while, if, break, continue, return, conditional expressions, and, or, not
     calls          only the names in NAMESPACE; the heads of intrinsics, arithmetic, vector_math and system list them
+
+A variable has one type in the whole function. `inference` finds it, and `lowering` makes LLVM IR of the source.
 """
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-from numba.core import types
-from numba.core.interpreter import Interpreter as BytecodeInterpreter
-from numba.core.typeinfer import TypeInferer
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .llvm_text import Builder
 
-Type = types.Type
-
-SCALARS: dict[str, Type] = {
-    "b1": types.boolean,
-    "i8": types.int8,
-    "i16": types.int16,
-    "i32": types.int32,
-    "i64": types.int64,
-    "u8": types.uint8,
-    "u16": types.uint16,
-    "u32": types.uint32,
-    "u64": types.uint64,
-    "f32": types.float32,
-    "f64": types.float64,
-}
-SHORT_NAME: dict[Type, str] = {t: name for name, t in SCALARS.items()}
-VOID: Type = types.none
-I64: Type = types.int64
-
 
 class DialectError(Exception):
     """Kernel source breaks the dialect's rules: a mistake of the renderer, never of a user."""
+
+    line: int | None = None  # of the source, where it is known
+
+
+class Type:
+    """What a value of kernel source is. Types of one name are the same."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (isinstance(other, Type) and self.name == other.name)
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+    def __str__(self) -> str:
+        return self.name
+
+    __repr__ = __str__
+
+
+BOOL = Type("bool")
+I32, I64, U32, U64 = (Type(name) for name in ("int32", "int64", "uint32", "uint64"))
+F32, F64 = Type("float32"), Type("float64")
+VOID = Type("nothing")
+SCALARS: dict[str, Type] = {
+    "b1": BOOL,
+    "i8": Type("int8"),
+    "i16": Type("int16"),
+    "i32": I32,
+    "i64": I64,
+    "u8": Type("uint8"),
+    "u16": Type("uint16"),
+    "u32": U32,
+    "u64": U64,
+    "f32": F32,
+    "f64": F64,
+}
+SHORT_NAME: dict[Type, str] = {t: name for name, t in SCALARS.items()}
 
 
 class Buffer(Type):
@@ -79,15 +97,7 @@ class Number(Type):
 
     @property
     def default(self) -> Type:
-        return types.float64 if isinstance(self.value, float) else types.int64
-
-
-class RangeOf(Type):
-    """What `range(…)` returns, and its iterator; `kind`, "masked", "wide" or "unrolled": what LLVM is to make of it."""
-
-    def __init__(self, step: int, kind: str) -> None:
-        self.step, self.kind = step, kind
-        super().__init__(f"RangeOf({step}, {kind})")
+        return F64 if isinstance(self.value, float) else I64
 
 
 @dataclass(frozen=True)
@@ -106,13 +116,15 @@ Rule = Callable[["Primitive", tuple[Type, ...]], Signature]
 Emitter = Callable[["Builder", Signature, list[str]], str]
 
 
-class Primitive(Type):
+class Primitive:
     """A function of the dialect: `rule` types a call of it, `emit` appends its LLVM IR and returns the result."""
 
     def __init__(self, name: str, rule: Rule, emit: Emitter) -> None:
-        self.rule, self.emit = rule, emit
+        self.name, self.rule, self.emit = name, rule, emit
         self.known: dict[tuple[Type, ...], Signature] = {}
-        super().__init__(f"primitive {name}")
+
+    def __str__(self) -> str:
+        return self.name
 
     def call(self, args: tuple[Type, ...]) -> Signature:
         found = self.known.get(args)
@@ -129,7 +141,7 @@ def common_type(what: object, args: Sequence[Type]) -> Type:
     if typed:
         return typed.pop()
     defaults = {a.default for a in args if isinstance(a, Number)}
-    return types.float64 if types.float64 in defaults else types.int64
+    return F64 if F64 in defaults else I64
 
 
 def typed(default: Type) -> Type:
@@ -137,7 +149,8 @@ def typed(default: Type) -> Type:
     return default.default if isinstance(default, Number) else default
 
 
-NAMESPACE: dict[str, Primitive] = {}  # every name that kernel source may use
+NAMESPACE: dict[str, Primitive] = {}  # every function that kernel source may call
+CONSTANTS: dict[str, Number] = {"INF": Number(math.inf), "NAN": Number(math.nan)}
 
 
 def define(name: str, rule: Rule) -> Callable[[Emitter], Emitter]:
@@ -183,92 +196,11 @@ def kind_of(sig: Signature, position: int = 0) -> str:
     return SHORT_NAME[sig.args[position]]
 
 
-class TypingContext:
-    """The part of numba's typing context that its inference asks for, answered by the dialect's own tables."""
-
-    def __init__(self, operators: dict[object, Primitive], builtins: dict[object, Primitive]) -> None:
-        self.operators, self.builtins = operators, builtins
-
-    def resolve_value_type(self, value: Any) -> Type:
-        if isinstance(value, Type):
-            return value
-        if isinstance(value, bool):
-            return types.boolean
-        if isinstance(value, int | float):
-            return Number(value)
-        if value is None:
-            return VOID
-        if value in self.builtins:
-            return self.builtins[value]
-        if value in self.operators:
-            return self.operators[value]
-        raise DialectError(f"{value!r} does not exist in the dialect")
-
-    def resolve_function_type(self, func: Any, args: Sequence[Type], kws: Mapping[str, Type]) -> Signature:
-        if isinstance(func, Primitive):
-            if kws:
-                raise DialectError(f"{func}: arguments are positional")
-            return func.call(tuple(args))
-        if func in self.operators:
-            return self.operators[func].call(tuple(args))
-        raise DialectError(f"{func!r} does not exist in the dialect (arguments: {', '.join(map(str, args))})")
-
-    def resolve_setitem(self, target: Type, index: Type, value: Type) -> Signature:
-        return self.operators[operator.setitem].call((target, index, value))
-
-    def resolve_getattr(self, value: Type, name: str) -> Type:
-        raise DialectError(f"{value} has no attribute {name!r}: the dialect has none")
-
-    def can_convert(self, fromty: Type, toty: Type) -> int | None:
-        return 0 if fromty == toty or (isinstance(fromty, Number) and toty in SHORT_NAME) else None
-
-    def unify_pairs(self, first: Type, second: Type) -> Type | None:
-        """The type of a variable assigned from both, None if there is none: dtypes never mix by themselves."""
-        if first == second:
-            return first
-        if {type(first), type(second)} <= {Number} or Number in (type(first), type(second)):
-            return common_type("assignment", (first, second))
-        return None
-
-    def unify_types(self, *all_types: Type) -> Type | None:
-        unified: Type | None = all_types[0]
-        for other in all_types[1:]:
-            unified = None if unified is None else self.unify_pairs(unified, other)
-        return unified
-
-
-class Interpreter(BytecodeInterpreter):
-    """numba's reading of bytecode, without the rewriting of statements that the dialect does not have."""
-
-    def post_process(self, peepholes: object, func_ir: Any) -> Any:
-        return func_ir
-
-
-class NoWarnings:
-    """Stands in for numba's collector of warnings: the dialect's rules raise, and never warn."""
-
-    def catch_warnings(self, filename: str | None = None, lineno: int | None = None) -> nullcontext[None]:
-        return nullcontext()
-
-
-class Inferer(TypeInferer):
-    """numba's type inference, numbers kept as such instead of becoming int64 and float64 at once."""
-
-    def solve(self, parameter: Type, result: Type) -> tuple[dict[str, Type], dict[Any, Signature]]:
-        """The type of every variable and of every call; all parameters are of type `parameter`."""
-        for index, name in enumerate(self.func_ir.arg_names):
-            self.seed_argument(name, index, parameter)
-        self.seed_return(result)
-        self.build_constraint()
-        self.propagate()
-        typemap, _, calltypes = self.unify()
-        return typemap, calltypes
-
-    def typeof_const(self, inst: Any, target: Any, const: Any) -> None:
-        self.add_type(target.name, self.context.resolve_value_type(const), loc=inst.loc)
-
-    def typeof_global(self, inst: Any, target: Any, gvar: Any) -> None:
-        try:
-            self.add_type(target.name, self.context.resolve_value_type(gvar.value), loc=inst.loc)
-        except DialectError as error:
-            raise DialectError(f"line {inst.loc.line}: unknown name {gvar.name!r}") from error
+def unified(first: Type, second: Type) -> Type:
+    """The type of what is `first` on one way and `second` on another. Raises DialectError: dtypes never mix by
+    themselves."""
+    if first == second:
+        return first
+    if isinstance(first, Number) or isinstance(second, Number):
+        return common_type("assignment", (first, second))
+    raise DialectError(f"one value cannot be {first} and {second}")

@@ -15,11 +15,10 @@ The tables of arithmetic, reductions, calls and atomics follow below, each entry
 
 from __future__ import annotations
 
-import operator
-
-from numba.core import types
+import ast
 
 from .dialect import (
+    BOOL,
     I64,
     SCALARS,
     SHORT_NAME,
@@ -29,7 +28,6 @@ from .dialect import (
     Emitter,
     Number,
     Primitive,
-    RangeOf,
     Rule,
     Signature,
     Type,
@@ -42,9 +40,6 @@ from .dialect import (
     typed,
 )
 from .llvm_text import ITEM_SIZE, MEMORY_TYPE, REGISTER_TYPE, Builder, bits, constant, is_float, is_signed
-
-OPERATORS: dict[object, Primitive] = {}  # Python's operators and protocols
-
 
 # ---- buffers ------------------------------------------------------------------------------------------------------
 
@@ -134,8 +129,8 @@ def emit_store(b: Builder, sig: Signature, args: list[str]) -> str:
     return ""
 
 
-OPERATORS[operator.getitem] = Primitive("getitem", item_rule, emit_load)
-OPERATORS[operator.setitem] = Primitive("setitem", item_rule, emit_store)
+GET_ITEM = Primitive("getitem", item_rule, emit_load)
+SET_ITEM = Primitive("setitem", item_rule, emit_store)
 
 
 # ---- conversions --------------------------------------------------------------------------------------------------
@@ -244,58 +239,25 @@ def emit_not(b: Builder, sig: Signature, args: list[str]) -> str:
     return binary(b, "xor", kind_of(sig), args[0], constant(True, "b1") if kind_of(sig) == "b1" else "-1")
 
 
-for _names, _primitive in {
-    "add iadd": Primitive("+", same(2, "iuf"), arithmetic("add")),
-    "sub isub": Primitive("-", same(2, "iuf"), arithmetic("sub")),
-    "mul imul": Primitive("*", same(2, "iuf"), arithmetic("mul")),
-    "truediv itruediv": Primitive("/", same(2, "f"), arithmetic("div")),
-    "and_ iand": Primitive("&", same(2, "biu"), bitwise("and")),
-    "or_ ior": Primitive("|", same(2, "biu"), bitwise("or")),
-    "xor ixor": Primitive("^", same(2, "biu"), bitwise("xor")),
-    "lshift ilshift": Primitive("<<", same(2, "iu"), bitwise("shl")),
-    "rshift irshift": Primitive(">>", same(2, "iu"), bitwise("ashr", "lshr")),
-    "eq": Primitive("==", same(2, "biuf", types.boolean), comparison("eq")),
-    "ne": Primitive("!=", same(2, "biuf", types.boolean), comparison("ne")),
-    "lt": Primitive("<", same(2, "iuf", types.boolean), comparison("lt")),
-    "le": Primitive("<=", same(2, "iuf", types.boolean), comparison("le")),
-    "gt": Primitive(">", same(2, "iuf", types.boolean), comparison("gt")),
-    "ge": Primitive(">=", same(2, "iuf", types.boolean), comparison("ge")),
-    "neg": Primitive("unary -", same(1, "iuf"), emit_neg),
-    "not_": Primitive("not", same(1, "b"), emit_not),
-    "invert": Primitive("~", same(1, "biu"), emit_not),
-}.items():
-    for _name in _names.split():
-        OPERATORS[getattr(operator, _name)] = _primitive
-
-
-# ---- loops --------------------------------------------------------------------------------------------------------
-
-
-def range_rule(kind: str) -> Rule:
-    def rule(self: Primitive, args: tuple[Type, ...]) -> Signature:
-        if not 1 <= len(args) <= 3 or any(typed(a) != I64 for a in args):
-            raise DialectError(f"{self} takes one to three int64, not {args}")
-        step = args[2] if len(args) == 3 else Number(1)
-        # the sign decides how the loop ends; a step that is known only at run time is taken to be positive
-        return signature(RangeOf(int(step.value) if isinstance(step, Number) else 1, kind), *[I64] * len(args))
-
-    return rule
-
-
-def next_rule(self: Primitive, args: tuple[Type, ...]) -> Signature:
-    return signature(types.Pair(I64, types.boolean), *args)
-
-
-def no_code(b: Builder, sig: Signature, args: list[str]) -> str:
-    raise DialectError("loops are lowered by flowc.codegen.cpu.lowering")
-
-
-define("wide_range", range_rule("wide"))(no_code)
-OPERATORS["getiter"] = Primitive("getiter", lambda self, args: signature(args[0], *args), no_code)
-OPERATORS["iternext"] = Primitive("iternext", next_rule, no_code)
-BUILTINS: dict[object, Primitive] = {
-    range: Primitive("range", range_rule("masked"), no_code),
-    bool: Primitive("bool", same(1, "b"), lambda b, sig, args: args[0]),
+OPERATORS: dict[type[ast.AST], Primitive] = {
+    ast.Add: Primitive("+", same(2, "iuf"), arithmetic("add")),
+    ast.Sub: Primitive("-", same(2, "iuf"), arithmetic("sub")),
+    ast.Mult: Primitive("*", same(2, "iuf"), arithmetic("mul")),
+    ast.Div: Primitive("/", same(2, "f"), arithmetic("div")),
+    ast.BitAnd: Primitive("&", same(2, "biu"), bitwise("and")),
+    ast.BitOr: Primitive("|", same(2, "biu"), bitwise("or")),
+    ast.BitXor: Primitive("^", same(2, "biu"), bitwise("xor")),
+    ast.LShift: Primitive("<<", same(2, "iu"), bitwise("shl")),
+    ast.RShift: Primitive(">>", same(2, "iu"), bitwise("ashr", "lshr")),
+    ast.Eq: Primitive("==", same(2, "biuf", BOOL), comparison("eq")),
+    ast.NotEq: Primitive("!=", same(2, "biuf", BOOL), comparison("ne")),
+    ast.Lt: Primitive("<", same(2, "iuf", BOOL), comparison("lt")),
+    ast.LtE: Primitive("<=", same(2, "iuf", BOOL), comparison("le")),
+    ast.Gt: Primitive(">", same(2, "iuf", BOOL), comparison("gt")),
+    ast.GtE: Primitive(">=", same(2, "iuf", BOOL), comparison("ge")),
+    ast.USub: Primitive("unary -", same(1, "iuf"), emit_neg),
+    ast.Not: Primitive("not", same(1, "b"), emit_not),
+    ast.Invert: Primitive("~", same(1, "biu"), emit_not),
 }
 
 
@@ -303,10 +265,10 @@ BUILTINS: dict[object, Primitive] = {
 
 
 def select_rule(self: Primitive, args: tuple[Type, ...]) -> Signature:
-    if len(args) != 3 or args[0] != types.boolean:
+    if len(args) != 3 or args[0] != BOOL:
         raise DialectError(f"{self} takes a bool and two values, not {args}")
     common = common_type(self, args[1:])
-    return signature(common, types.boolean, common, common)
+    return signature(common, BOOL, common, common)
 
 
 @define("select", select_rule)

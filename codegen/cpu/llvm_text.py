@@ -114,15 +114,20 @@ class Builder:
         self.scopes.add(scope)
         return f", !alias.scope !{3 * scope + 2}, !noalias !{3 * scope + 3}"
 
-    def loop_suffix(self, kind: str) -> str:
+    def loop_suffix(self, kind: str, rolled: bool = False) -> str:
         """Metadata for a loop's back edge. "masked": rather than run full vectors and then a remainder, mask the last
         vector (where the target can: MASKED_LOOPS is set for it): half the code, and short loops are fast. "unrolled":
-        no loop is left of it. "wide": nothing is said."""
-        hint = _LOOP_HINTS.get(kind)
-        if hint is None:
+        no loop is left of it. "wide": nothing is said. None is unrolled that is not to be where `rolled`."""
+        hints = [_LOOP_HINTS[kind]] if kind in _LOOP_HINTS else []
+        if rolled and kind != "unrolled":
+            hints.append('!"llvm.loop.unroll.disable"')
+        if not hints:
             return ""
-        node = FIRST_LOOP_NODE + 2 * len(self.loop_metadata)
-        self.loop_metadata.append(f"!{node} = distinct !{{!{node}, !{node + 1}}}\n!{node + 1} = !{{{hint}}}")
+        node = FIRST_LOOP_NODE + len(self.loop_metadata)
+        nodes = {node + 1 + i: hint for i, hint in enumerate(hints)}
+        loop = ", ".join(f"!{n}" for n in (node, *nodes))
+        self.loop_metadata.append(f"!{node} = distinct !{{{loop}}}")
+        self.loop_metadata += [f"!{n} = !{{{hint}}}" for n, hint in nodes.items()]
         return f", !llvm.loop !{node}"
 
     def scope_metadata(self) -> list[str]:

@@ -1,80 +1,89 @@
-"""Typed numba IR → LLVM IR text of one exported C function."""
+"""Kernel source → LLVM IR text of one exported C function."""
 
 from __future__ import annotations
 
-import operator
+import ast
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Final
 
-from numba.core import ir
-
-from .dialect import SHORT_NAME, VOID, Buffer, DialectError, Number, Primitive, RangeOf, Signature, Tile, Type
-from .intrinsics import OPERATORS
+from .dialect import BOOL, I64, SHORT_NAME, VOID, Buffer, DialectError, Number, Primitive, Tile, Type, typed, unified
+from .inference import Inference, comparison_of, function_of, in_place, name_of, number_of, operator_of, pairs
+from .intrinsics import GET_ITEM, SET_ITEM
 from .llvm_text import REGISTER_TYPE, Builder, constant
 from .tiles import tile_type
+
+RANGES: Final = {"range": "masked", "wide_range": "wide", "unrolled_range": "unrolled"}  # what LLVM is to make of it
+
+
+@dataclass(frozen=True)
+class Operand:
+    """The value of an expression: an SSA name or a constant's text; empty for a number, whose dtype its user gives."""
+
+    type: Type
+    text: str = ""
+
+    def of(self, wanted: Type) -> str:
+        """The text, a number as one of type `wanted`."""
+        if not isinstance(self.type, Number):
+            return self.text
+        try:
+            return constant(self.type.value, SHORT_NAME[typed(wanted)])
+        except ValueError as error:
+            raise DialectError(str(error)) from None
 
 
 @dataclass(frozen=True)
 class Loop:
-    """A running `range`: the stack slot of the next index, the bound and the step."""
+    """Where `continue`, with what is said of the loop, and `break` jump to."""
 
-    slot: str
-    stop: str
-    step: str
+    head: str
+    suffix: str
+    end: str
 
 
-Value = Any  # str for scalars and buffers; tuple[str, str] for iternext's pair; tuple[str, ...] for range; Loop
+NOTHING: Final = Operand(VOID)
+
+
+def llvm_type(t: Type) -> str:
+    if isinstance(t, Buffer):
+        return "ptr"
+    if isinstance(t, Tile):
+        return tile_type(t)
+    return REGISTER_TYPE[SHORT_NAME[t]]
 
 
 class Lowering:
-    """Walks the blocks of a typed function. Variables assigned once are SSA values, the others stack slots, which
-    LLVM promotes."""
+    """Walks the statements of a function. Variables assigned once are SSA values, the others stack slots, which LLVM
+    promotes."""
 
-    def __init__(self, function: Any, typemap: dict[str, Type], calltypes: dict[Any, Signature]) -> None:
-        self.blocks = sorted(function.blocks.items())
-        self.parameters: list[str] = function.arg_names
-        self.types, self.calls = typemap, calltypes
+    def __init__(self, function: ast.FunctionDef, result: Type) -> None:
+        self.function, self.result = function, result
+        self.parameters = [argument.arg for argument in function.args.args]
         self.builder = Builder()
-        self.values: dict[str, Value] = {}
-        self.label = 0  # of the block being lowered
-        self.loops: dict[int, Any] = {
-            label: typemap[e.value.name] for label, block in self.blocks for e in block.find_exprs(op="iternext")
-        }
-        counts = Counter(s.target.name for _, block in self.blocks for s in block.find_insts(ir.Assign))
-        self.slots = {name: self.builder.slot(self.llvm_type(typemap[name])) for name, n in counts.items() if n > 1}
+        self.line = function.lineno
+        self.values: dict[str, str] = {}
+        self.slots: dict[str, str] = {}
+        self.loops: list[Loop] = []
+        self.block, self.blocks = "entry", 0
+        self.ended = False  # the block has its last instruction
+        self.reached: set[str] = set()
 
-    @staticmethod
-    def llvm_type(t: Type) -> str:
-        if isinstance(t, Buffer):
-            return "ptr"
-        if isinstance(t, Tile):
-            return tile_type(t)
-        if t == VOID:
-            return "i1"
-        if isinstance(t, Number):
-            t = t.default
-        if t not in SHORT_NAME:
-            raise DialectError(f"a variable of type {t} may be assigned only once")
-        return REGISTER_TYPE[SHORT_NAME[t]]
-
-    def run(self, name: str, result: Type) -> str:
-        """The module's text, exporting `name`."""
-        self.result = result
+    def run(self) -> str:
+        """The module's text. Raises DialectError, which names the line."""
+        try:
+            self._function()
+        except DialectError as error:
+            raise DialectError(f"{self.function.name}, line {error.line or self.line}: {error}") from error
         b = self.builder
-        for label, block in self.blocks:
-            b.lines.append(f"B{label}:")
-            self.label = label
-            for statement in block.body:
-                self.statement(statement)
         parameters = ", ".join(f"i64 %arg.{p}" for p in self.parameters)
-        llvm_result = "void" if result == VOID else REGISTER_TYPE[SHORT_NAME[result]]
         return "\n".join(
             [
-                f"define {llvm_result} @{name}({parameters}) #0 {{",
+                f"define {'void' if self.result == VOID else llvm_type(self.result)} "
+                f"@{self.function.name}({parameters}) #0 {{",
                 "entry:",
                 *b.slots,
-                f"  br label %B{self.blocks[0][0]}",
                 *b.lines,
                 "}",
                 *b.definitions.values(),
@@ -86,119 +95,248 @@ class Lowering:
             ]
         )
 
-    # ---- values
+    def _function(self) -> None:
+        inference = Inference(self.function)
+        self.types = inference.solve()
+        # LLVM then unrolls no loop: a step of a tile is work enough, and copies of the others are not worth their time
+        self.has_tiles = any(isinstance(t, Tile) for t in self.types.values())
+        counts = Counter([*self.parameters, *(name for name, _ in inference.assignments)])
+        self.slots = {
+            name: self.builder.slot(llvm_type(self.types[name]))
+            for name, count in counts.items()
+            if count > 1 and not isinstance(self.types[name], Number) and self.types[name] != VOID
+        }
+        for name in self.parameters:
+            self.assign(name, Operand(I64, f"%arg.{name}"))
+        self.body(self.function.body)
+        if not self.ended:
+            self.give_back(NOTHING)
 
-    def load(self, var: Any, wanted: Type | None = None) -> Value:
-        """The value of `var`; `wanted` gives a number its dtype."""
-        name, t = var.name, self.types[var.name]
-        if isinstance(t, Number):
-            dtype = SHORT_NAME[t.default if wanted is None or isinstance(wanted, Number) else wanted]
-            try:
-                return constant(t.value, dtype)
-            except ValueError as error:
-                raise DialectError(f"line {var.loc.line}: {error}") from None
-        if name in self.slots and t != VOID:
-            return self.builder.value(f"load {self.llvm_type(t)}, ptr {self.slots[name]}")
-        if name not in self.values:
-            raise DialectError(f"line {var.loc.line}: {name!r} is read before it is assigned")
-        return self.values[name]
+    # ---- blocks
 
-    def statement(self, s: Any) -> None:
+    def label(self) -> str:
+        self.blocks += 1
+        return f"B{self.blocks}"
+
+    def place(self, label: str) -> None:
+        """What follows is in the block `label`, if anything jumps there."""
+        self.ended = label not in self.reached
+        if not self.ended:
+            self.builder.lines.append(f"{label}:")
+            self.block = label
+
+    def jump(self, label: str, suffix: str = "") -> None:
+        if not self.ended:
+            self.builder.do(f"br label %{label}{suffix}")
+            self.reached.add(label)
+            self.ended = True
+
+    def branch(self, test: ast.expr, yes: str, no: str) -> None:
+        """Jump by the truth of `test`, of whose operands only those are computed that it depends on."""
+        if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
+            self.branch(test.operand, no, yes)
+        elif isinstance(test, ast.BoolOp):
+            *first, last = test.values
+            for operand in first:
+                further = self.label()
+                self.branch(operand, *((further, no) if isinstance(test.op, ast.And) else (yes, further)))
+                self.place(further)
+            self.branch(last, yes, no)
+        elif isinstance(test, ast.Constant):
+            self.jump(yes if test.value else no)
+        else:
+            self.builder.do(f"br i1 {self.truth(test)}, label %{yes}, label %{no}")
+            self.reached |= {yes, no}
+            self.ended = True
+
+    def truth(self, node: ast.expr) -> str:
+        operand = self.expression(node)
+        if operand.type != BOOL:
+            raise DialectError(f"{operand.type} where a bool is wanted")
+        return operand.text
+
+    # ---- statements
+
+    def body(self, statements: Sequence[ast.stmt]) -> None:
+        for statement in statements:
+            if self.ended:
+                return  # nothing leads here
+            self.line = statement.lineno
+            self.statement(statement)
+
+    def statement(self, node: ast.stmt) -> None:
+        if isinstance(node, ast.Assign):
+            values = [(target, self.expression(value)) for target, value in pairs(node)]
+            for target, value in values:
+                self.store(target, value)
+        elif isinstance(node, ast.AugAssign):
+            self.assign_in_place(node)
+        elif isinstance(node, ast.Expr):
+            self.expression(node.value)
+        elif isinstance(node, ast.If):
+            self.choose(node)
+        elif isinstance(node, ast.For):
+            self.count(node)
+        elif isinstance(node, ast.While):
+            self.repeat(node)
+        elif isinstance(node, ast.Return):
+            self.give_back(NOTHING if node.value is None else self.expression(node.value))
+        elif isinstance(node, ast.Break | ast.Continue):
+            loop = self.loops[-1]
+            self.jump(*((loop.end,) if isinstance(node, ast.Break) else (loop.head, loop.suffix)))
+        elif not isinstance(node, ast.Pass):
+            raise DialectError(f"{type(node).__name__} has no meaning in a kernel")
+
+    def store(self, target: ast.expr, value: Operand) -> None:
+        if isinstance(target, ast.Subscript):
+            self.store_item(self.expression(target.value), self.expression(target.slice), value)
+        else:
+            self.assign(name_of(target), value)
+
+    def store_item(self, buffer: Operand, index: Operand, value: Operand) -> None:
+        self.emit(SET_ITEM, [buffer, index, value])
+
+    def assign_in_place(self, node: ast.AugAssign) -> None:
+        if not isinstance(node.target, ast.Subscript):
+            self.assign(name_of(node.target), self.expression(in_place(node)))
+            return
+        buffer, index = self.expression(node.target.value), self.expression(node.target.slice)
+        old = self.emit(GET_ITEM, [buffer, index])
+        self.store_item(buffer, index, self.emit(operator_of(node.op), [old, self.expression(node.value)]))
+
+    def assign(self, name: str, value: Operand) -> None:
+        t = self.types[name]
+        if isinstance(t, Number) or t == VOID:
+            return
+        if name in self.slots:
+            self.builder.do(f"store {llvm_type(t)} {value.of(t)}, ptr {self.slots[name]}")
+        else:
+            self.values[name] = value.of(t)
+
+    def choose(self, node: ast.If) -> None:
+        yes, no, end = self.label(), self.label(), self.label()
+        self.branch(node.test, yes, no if node.orelse else end)
+        for label, body in ((yes, node.body), (no, node.orelse)):
+            if body:
+                self.place(label)
+                self.body(body)
+                self.jump(end)
+        self.place(end)
+
+    def count(self, node: ast.For) -> None:
+        """A loop over a range. Its next index is in a slot, so that the body may assign to the variable."""
         b = self.builder
-        if isinstance(s, ir.Assign):
-            self.assign(s)
-        elif isinstance(s, ir.SetItem):
-            self.emit(OPERATORS[operator.setitem], self.calls[s], [s.target, s.index, s.value])
-        elif isinstance(s, ir.Branch):
-            b.do(f"br i1 {self.load(s.cond)}, label %B{s.truebr}, label %B{s.falsebr}")
-        elif isinstance(s, ir.Jump):
-            b.do(f"br label %B{s.target}{self.loop_suffix(s.target)}")
-        elif isinstance(s, ir.Return):
-            self.give_back(s)
-        elif not isinstance(s, ir.Del | ir.PopBlock):
-            raise DialectError(f"line {s.loc.line}: {s} has no meaning in a kernel")
+        kind, start, stop, step = self.range_of(node)
+        slot, head, body, end = b.slot("i64"), self.label(), self.label(), self.label()
+        b.do(f"store i64 {start.of(I64)}, ptr {slot}")
+        self.jump(head)
+        self.place(head)
+        index = b.value(f"load i64, ptr {slot}")
+        down = isinstance(step.type, Number) and step.type.value < 0
+        more = b.value(f"icmp {'sgt' if down else 'slt'} i64 {index}, {stop.of(I64)}")
+        b.do(f"store i64 {b.value(f'add nsw i64 {index}, {step.of(I64)}')}, ptr {slot}")
+        b.do(f"br i1 {more}, label %{body}, label %{end}")
+        self.reached |= {body, end}
+        self.place(body)
+        self.assign(name_of(node.target), Operand(I64, index))
+        self.rounds(node.body, Loop(head, b.loop_suffix(kind, self.has_tiles), end))
 
-    def loop_suffix(self, target: int) -> str:
-        """Metadata for a jump back to the head of a `range` loop."""
-        step = self.loops.get(target)
-        if step is None or target > self.label:
-            return ""
-        return self.builder.loop_suffix(step.kind)
+    def range_of(self, node: ast.For) -> tuple[str, Operand, Operand, Operand]:
+        """The kind of range; start, stop and step. A step that is known only at run time is taken to be positive."""
+        call = node.iter
+        if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name) or call.func.id not in RANGES:
+            raise DialectError(f"{ast.unparse(call)} is no range")
+        bounds = [self.expression(a) for a in call.args]
+        if not 1 <= len(bounds) <= 3 or any(typed(bound.type) != I64 for bound in bounds):
+            raise DialectError(f"{call.func.id} takes one to three int64")
+        if len(bounds) == 1:
+            bounds.insert(0, Operand(Number(0)))
+        start, stop, step = (*bounds, Operand(Number(1)))[:3]
+        return RANGES[call.func.id], start, stop, step
 
-    def give_back(self, s: Any) -> None:
+    def repeat(self, node: ast.While) -> None:
+        head, body, end = self.label(), self.label(), self.label()
+        self.jump(head)
+        self.place(head)
+        self.branch(node.test, body, end)
+        self.place(body)
+        self.rounds(node.body, Loop(head, "", end))
+
+    def rounds(self, body: Sequence[ast.stmt], loop: Loop) -> None:
+        self.loops.append(loop)
+        self.body(body)
+        self.jump(loop.head, loop.suffix)
+        self.loops.pop()
+        self.place(loop.end)
+
+    def give_back(self, value: Operand) -> None:
         if self.result == VOID:
             self.builder.do("ret void")
+        elif typed(value.type) != self.result:
+            raise DialectError(f"{value.type} is returned where {self.result} is wanted")
         else:
-            value = self.load(s.value, self.result)
-            self.builder.do(f"ret {REGISTER_TYPE[SHORT_NAME[self.result]]} {value}")
-
-    def assign(self, s: Any) -> None:
-        name = s.target.name
-        t = self.types[name]
-        if isinstance(t, Number | Primitive) or t == VOID:
-            if isinstance(s.value, ir.Expr):
-                self.expression(s.value, t)  # a call for its effects
-            return
-        value = self.right_hand_side(s.value, t)
-        if name in self.slots:
-            self.builder.do(f"store {self.llvm_type(t)} {value}, ptr {self.slots[name]}")
-        else:
-            self.values[name] = value
-
-    def right_hand_side(self, value: Any, wanted: Type) -> Value:
-        if isinstance(value, ir.Expr):
-            return self.expression(value, wanted)
-        if isinstance(value, ir.Var):
-            return self.load(value, wanted)
-        if isinstance(value, ir.Arg):
-            return f"%arg.{value.name}"
-        return constant(value.value, SHORT_NAME[wanted])  # Const, Global, FreeVar
+            self.builder.do(f"ret {llvm_type(self.result)} {value.of(self.result)}")
+        self.ended = True
 
     # ---- expressions
 
-    def expression(self, e: Any, wanted: Type) -> Value:
-        if e.op == "call":
-            return self.call(e)
-        if e.op in ("binop", "inplace_binop"):
-            return self.emit(OPERATORS[e.fn], self.calls[e], [e.lhs, e.rhs])
-        if e.op == "unary":
-            return self.emit(OPERATORS[e.fn], self.calls[e], [e.value])
-        if e.op == "getitem":
-            return self.emit(OPERATORS[operator.getitem], self.calls[e], [e.value, e.index])
-        if e.op == "cast":
-            return None if wanted == VOID else self.load(e.value, wanted)
-        if e.op == "pair_first":
-            return self.load(e.value)[0]
-        if e.op == "pair_second":
-            return self.load(e.value)[1]
-        if e.op == "getiter":
-            return self.start(e)
-        if e.op == "iternext":
-            return self.next(e)
-        raise DialectError(f"line {e.loc.line}: {e} has no meaning in a kernel")
+    def expression(self, node: ast.expr) -> Operand:
+        number = number_of(node)
+        if number is not None:
+            return Operand(number)
+        if isinstance(node, ast.Name):
+            return self.load(node.id)
+        if isinstance(node, ast.BinOp):
+            return self.emit(operator_of(node.op), [self.expression(node.left), self.expression(node.right)])
+        if isinstance(node, ast.Call):
+            return self.emit(function_of(node), [self.expression(a) for a in node.args])
+        if isinstance(node, ast.Subscript):
+            return self.emit(GET_ITEM, [self.expression(node.value), self.expression(node.slice)])
+        if isinstance(node, ast.Compare):
+            operator, x, y = comparison_of(node)
+            return self.emit(operator, [self.expression(x), self.expression(y)])
+        if isinstance(node, ast.UnaryOp):
+            return self.emit(operator_of(node.op), [self.expression(node.operand)])
+        if isinstance(node, ast.IfExp):
+            return self.either(node)
+        if isinstance(node, ast.BoolOp):
+            return self.either(ast.IfExp(node, ast.Constant(True), ast.Constant(False)))
+        if isinstance(node, ast.Constant) and isinstance(node.value, bool):
+            return Operand(BOOL, constant(node.value, "b1"))
+        raise DialectError(f"{ast.unparse(node)} has no meaning in a kernel")
 
-    def call(self, e: Any) -> Value:
-        function: Any = self.types[e.func.name]
-        if isinstance(self.calls[e].return_type, RangeOf):
-            bounds = [self.load(a, p) for a, p in zip(e.args, self.calls[e].args, strict=True)]
-            return ("0", bounds[0], "1") if len(bounds) == 1 else (*bounds, "1")[:3]
-        return self.emit(function, self.calls[e], e.args)
+    def load(self, name: str) -> Operand:
+        t = self.types.get(name)
+        if t is None:
+            raise DialectError(f"unknown name {name!r}")
+        if isinstance(t, Number):
+            return Operand(t)
+        if name in self.slots:
+            return Operand(t, self.builder.value(f"load {llvm_type(t)}, ptr {self.slots[name]}"))
+        if name not in self.values:
+            raise DialectError(f"{name!r} is read before it is assigned")
+        return Operand(t, self.values[name])
 
-    def emit(self, primitive: Primitive, sig: Signature, args: list[Any]) -> str:
-        values = [self.load(a, p) for a, p in zip(args, sig.args, strict=True)]
-        return primitive.emit(self.builder, sig, values)
+    def emit(self, primitive: Primitive, operands: Sequence[Operand]) -> Operand:
+        sig = primitive.call(tuple(operand.type for operand in operands))
+        texts = [operand.of(wanted) for operand, wanted in zip(operands, sig.args, strict=True)]
+        return Operand(sig.return_type, primitive.emit(self.builder, sig, texts))
 
-    def start(self, e: Any) -> Loop:
-        start, stop, step = self.load(e.value)
-        slot = self.builder.slot("i64")
-        self.builder.do(f"store i64 {start}, ptr {slot}")
-        return Loop(slot, stop, step)
-
-    def next(self, e: Any) -> tuple[str, str]:
-        b, loop = self.builder, self.load(e.value)
-        index = b.value(f"load i64, ptr {loop.slot}")
-        kind = self.types[e.value.name]
-        order = "sgt" if isinstance(kind, RangeOf) and kind.step < 0 else "slt"
-        more = b.value(f"icmp {order} i64 {index}, {loop.stop}")
-        b.do(f"store i64 {b.value(f'add nsw i64 {index}, {loop.step}')}, ptr {loop.slot}")
-        return index, more
+    def either(self, node: ast.IfExp) -> Operand:
+        """Only the side is computed that the test chooses."""
+        yes, no, end = self.label(), self.label(), self.label()
+        self.branch(node.test, yes, no)
+        arms = []
+        for label, side in ((yes, node.body), (no, node.orelse)):
+            if label in self.reached:
+                self.place(label)
+                arms.append((self.expression(side), self.block))
+                self.jump(end)
+        self.place(end)
+        t = arms[0][0].type
+        for operand, _ in arms:
+            t = unified(t, operand.type)
+        if isinstance(t, Number):
+            return Operand(t)
+        ways = ", ".join(f"[ {operand.of(t)}, %{block} ]" for operand, block in arms)
+        return Operand(t, self.builder.value(f"phi {llvm_type(t)} {ways}"))

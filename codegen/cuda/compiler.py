@@ -1,4 +1,4 @@
-"""Kernel source → LLVM IR → PTX → cubin: numba's front end, LLVM's NVPTX back end, and NVIDIA's assembler.
+"""Kernel source → LLVM IR → PTX → cubin: the CPU's front end, LLVM's NVPTX back end, and NVIDIA's assembler.
 
 The front end is the CPU's: the same source gives the same LLVM IR, of a function of units lo … hi-1. Here it becomes
 part of a kernel that every thread runs: `kernel(args, units)`, where `args` is the argument block's device address.

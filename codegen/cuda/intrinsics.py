@@ -7,7 +7,6 @@
     shuffle_xor(x, k)               the value of x in the thread of the warp whose number differs in the bits of k
     shared_f32(n, scope)            a buffer that the block's threads share (also b1 i8 … f64), of n elements, a number
     aligned(buffer)                 the same buffer, which is known to start at a multiple of 16 bytes
-    unrolled_range                  as range, for loops of a few rounds, known where they are written: no loop is left
 
 Importing this module makes the names known. Source: NVIDIA, PTX ISA 8; LLVM, User Guide for NVPTX Back-end.
 """
@@ -34,7 +33,6 @@ from flowc.codegen.cpu.dialect import (
     fixed,
     signature,
 )
-from flowc.codegen.cpu.intrinsics import no_code, range_rule
 from flowc.codegen.cpu.llvm_text import ITEM_SIZE, MEMORY_TYPE, REGISTER_TYPE, Builder, bits, is_signed
 
 ALL_THREADS: Final = "-1"  # the mask of a warp's 32 threads
@@ -51,8 +49,6 @@ def special_register(name: str) -> Emitter:
 
 for _name, _register in {"thread": "tid", "block": "ctaid", "threads": "ntid", "blocks": "nctaid"}.items():
     define(_name, fixed(I64))(special_register(_register))
-
-define("unrolled_range", range_rule("unrolled"))(no_code)
 
 # ---- together -----------------------------------------------------------------------------------------------------
 

@@ -1,6 +1,6 @@
 """What CUDA kernels are compiled for: a compute capability, a PTX version, and the assembler that is found.
 
-Never imports numba or LLVM: the runtime asks it for keys of the kernel cache.
+Never imports LLVM: the runtime asks it for keys of the kernel cache.
 """
 
 from __future__ import annotations
