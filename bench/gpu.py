@@ -137,7 +137,8 @@ def systems() -> dict[str, Any]:
 
 def main() -> int:
     """Prints the table."""
-    from flowc.runtime.cuda.native_driver import chain_problem, native_gpus
+    from flowc.runtime.cuda.driver_library import chain_problem
+    from flowc.runtime.cuda.native_driver import native_gpus
 
     if not native_gpus():
         print(f"There is no GPU to measure on: {chain_problem() or 'none that flowc can use'}.")

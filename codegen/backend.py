@@ -10,9 +10,12 @@ from functools import cache
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    from flowc.codegen.cuda.libraries import Choice
     from flowc.codegen.ir import Node
+    from flowc.codegen.program import Program
     from flowc.codegen.render import Rendered
     from flowc.codegen.templates import Launch
+    from flowc.framework.dtypes import DType
 
 Name = Literal["cpu", "cuda"]
 
@@ -25,6 +28,11 @@ class Backend:
     launches: the launches of a call node.
     has_tiles: whether products and convolutions have kernels by tiles in vector registers.
     runs_regions: whether kernels can have parts of the tape run, as loops and conditionals do.
+
+    For a target that has libraries:
+    chosen_product: what computes a product of two nodes; None if their type must be converted first.
+    chosen_convolution: what computes a convolution of a type and tensors of these sizes.
+    rewrite: patterns that a call of a library computes in one pass.
     """
 
     name: Name
@@ -32,6 +40,9 @@ class Backend:
     launches: Callable[[Node], Sequence[Launch]]
     has_tiles: bool
     runs_regions: bool
+    chosen_product: Callable[[Node, Node], Choice | None] = lambda a, b: None
+    chosen_convolution: Callable[[DType, Sequence[int]], Choice | None] = lambda dtype, sizes: None
+    rewrite: Callable[[Program], None] = lambda program: None
 
 
 _target: ContextVar[Name] = ContextVar("flowc target", default="cpu")
@@ -61,9 +72,12 @@ def compiling_for(target: Name) -> Iterator[None]:
 def _backend(target: Name) -> Backend:
     if target == "cuda":
         from flowc.codegen.cuda.forms import render_cuda
+        from flowc.codegen.cuda.gradient_epilogues import with_gradient_epilogues
+        from flowc.codegen.cuda.libraries import chosen_convolution, chosen_product
         from flowc.codegen.cuda.lowering import cuda_launches
 
-        return Backend("cuda", render_cuda, cuda_launches, has_tiles=False, runs_regions=False)
+        libraries = chosen_product, chosen_convolution, with_gradient_epilogues
+        return Backend("cuda", render_cuda, cuda_launches, False, False, *libraries)
     from flowc.codegen.render import render
     from flowc.codegen.templates import template_of
 

@@ -2,7 +2,8 @@
 
 add a product    V - c·(A·B) and V + c·(A·B), c a constant, become one call that adds to V in place: the step of
                  gradient descent on a matrix, without storing its gradient
-epilogues        a bias that is added to a convolution, and max(…, 0) of the sum, are done before its result is stored
+epilogues        a bias that is added to a convolution or a product, and max(…, 0) of the sum, are done before its
+                 result is stored; on a GPU so are gradients of these
 shared panels    a matrix that many rows are multiplied by, few at a time, is laid out for that once
 """
 
@@ -12,17 +13,18 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
+from flowc.codegen.backend import current
 from flowc.codegen.fuse import live_nodes
 from flowc.codegen.ir import Node
 from flowc.codegen.kernels.products import padded_columns
-from flowc.codegen.lower.matmul import added_product, with_shared_panels
+from flowc.codegen.lower.matmul import LIBRARY_PRODUCTS, added_product, with_shared_panels
 from flowc.codegen.program import Program
 from flowc.codegen.templates import params_of
 from flowc.framework.dtypes import float32, float64
 
-_WITH_EPILOGUES: Final = frozenset({"conv2d", "matmul"})  # calls that take a bias as their last argument
-
-_PRODUCTS: Final = frozenset({"gemm", "matmul"})
+# calls that take a bias as their last argument
+_WITH_EPILOGUES: Final = frozenset({"conv2d", "matmul", "library_product"})
+_PRODUCTS: Final = frozenset({"matmul", *LIBRARY_PRODUCTS})
 
 
 def rewrite(program: Program) -> None:
@@ -36,6 +38,7 @@ def rewrite(program: Program) -> None:
         program.origin = node.origin
         program.stores[name] = _added_product(program, node, uses) or node
     program.origin = ""
+    current().rewrite(program)
 
 
 def _uses(program: Program, nodes: Sequence[Node]) -> Counter[int]:
@@ -87,13 +90,14 @@ def _has_epilogue(call: Node) -> bool:
 def _replace(program: Program, nodes: Sequence[Node]) -> None:
     """Makes calls with epilogues of calls and what follows them, and all that depends on these anew."""
     uses = _uses(program, nodes)
+    products = Counter(node.args[1].id for node in nodes if node.op == "call" and node.attr[0] == "matmul")
     new: dict[Node, Node] = {}
     for node in nodes:
         args = [new.get(arg, arg) for arg in node.args]
         program.origin = node.origin
         made = _with_epilogue(program, node, args, uses)
         if made is None and node.op == "call":
-            made = with_shared_panels(program, node, args, uses)
+            made = with_shared_panels(program, node, args, products)
         if made is None and any(arg in new for arg in node.args):
             made = program.with_args(node, args)
         if made is not None:
@@ -122,13 +126,18 @@ def _with_epilogue(program: Program, node: Node, args: Sequence[Node], uses: Cou
 
 
 def _can_have_epilogue(node: Node) -> bool:
-    return node.op == "call" and node.attr[0] in _WITH_EPILOGUES and not params_of(node).get("relu")
+    if node.op != "call" or node.attr[0] not in _WITH_EPILOGUES:
+        return False
+    able = node.attr[0] != "library_product" or params_of(node).get("epilogues")
+    return bool(able) and not params_of(node).get("relu")
 
 
 def _columns(call: Node) -> int:
     """How many values of a bias the call reads: those of whole panels."""
     if call.attr[0] == "matmul":
         return padded_columns(call)
+    if call.attr[0] == "library_product":
+        return call.shape[-1]
     return max(filter.shape[0] * filter.shape[-1] for filter in call.args[1:])
 
 

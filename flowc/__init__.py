@@ -26,7 +26,7 @@ from flowc import (
 )
 from flowc.autodiff import *
 from flowc.framework import errors as errors
-from flowc.framework.config import ConfigProto as ConfigProto
+from flowc.framework.config import ConfigProto as ConfigProto, GPUOptions as GPUOptions
 from flowc.framework.convert import (
     convert_to_tensor as convert_to_tensor,
     register_tensor_conversion_function as register_tensor_conversion_function,
@@ -120,6 +120,7 @@ from flowc.variables import *
 
 if TYPE_CHECKING:
     from flowc.runtime.aot import CompiledPlan as CompiledPlan, compile as compile, load_plan as load_plan
+    from flowc.runtime.cuda.device_results import DeviceArray as DeviceArray
     from flowc.runtime.devices import devices as devices
     from flowc.runtime.misses import PlanMissWarning as PlanMissWarning
     from flowc.runtime.session import InteractiveSession as InteractiveSession, Session as Session
@@ -144,6 +145,7 @@ local_variables_initializer = initialize_local_variables
 
 _LATER = {  # imported when first used, by the module that has it
     "CompiledPlan": "runtime.aot",
+    "DeviceArray": "runtime.cuda.device_results",
     "InteractiveSession": "runtime.session",
     "PlanMissWarning": "runtime.misses",
     "Session": "runtime.session",

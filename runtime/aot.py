@@ -22,7 +22,7 @@ from flowc.codegen.plan import Plan
 from flowc.codegen.prune import needed_ops
 from flowc.framework.config import ConfigProto
 from flowc.framework.default_graph import get_default_graph
-from flowc.framework.errors import FailedPreconditionError, UnimplementedError
+from flowc.framework.errors import UnimplementedError
 from flowc.framework.graph import Graph, Tensor
 from flowc.framework.shapes import TensorShape
 from flowc.framework.stacks import get_default_session
@@ -142,10 +142,10 @@ def load_plan(path: Path) -> CompiledPlan:
 
     On a CPU that lacks what the file was compiled for, its kernels are compiled from their stored sources. The file
     holds machine code: load only what you would run as a program. Raises OSError if it cannot be read, DataLossError if
-    it is damaged, FailedPreconditionError if it cannot run here, and says what is missing.
+    it is damaged.
     """
     file = read_plan_file(path)
-    _install(file, os.fspath(path))
+    _install(file)
     store = VariableStore()
     for name, value in file.variables.items():
         store.set(name, value)
@@ -153,7 +153,7 @@ def load_plan(path: Path) -> CompiledPlan:
     return CompiledPlan(file.plan, store, file.extra["operations"], file.extra["structure"], fixed)
 
 
-def _install(file: PlanFile, name: str) -> None:
+def _install(file: PlanFile) -> None:
     """Makes the kernels of a file known: its object code if this CPU can run that, else compiled from their sources."""
     functions = native_functions(file.plan)
     missing = ["object code"] if file.target is None else instruction_sets.missing(file.target)
@@ -161,14 +161,4 @@ def _install(file: PlanFile, name: str) -> None:
         known = {function: file.objects.get(content_name(function)) for function in functions}
         install({function: code for function, code in known.items() if code is not None})
         return
-    try:
-        object_codes(functions)
-    except ImportError as error:
-        made_for = "no CPU" if file.target is None else f"the CPU {file.target.cpu}"
-        raise FailedPreconditionError(
-            None,
-            None,
-            f"{name} was compiled for {made_for}, and this CPU lacks: {', '.join(missing)}. Its kernels could be "
-            f"compiled here from their sources, but {error.name} cannot be imported: pip install llvmlite. Or compile "
-            "the plan with FLOWC_CPU set to an older CPU, such as x86-64-v3.",
-        ) from None
+    object_codes(functions)

@@ -6,15 +6,16 @@ Where there is a GPU, it is the default device, for what it can run: see `flowc.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from flowc import logging
 from flowc.framework import device as device_lib
 from flowc.framework.config import ConfigProto
 from flowc.framework.debug import debug_level, say
 from flowc.framework.device import DeviceSpec
 from flowc.framework.errors import InvalidArgumentError
 from flowc.framework.graph import Operation
-from flowc.runtime.cuda.placement import gpu_of, gpus
+from flowc.runtime.cuda.placement import asked_gpus, gpu_of, gpus, is_for_host
 
 _HOST = "/job:localhost/replica:0/task:0"
 
@@ -28,7 +29,8 @@ def devices(config: ConfigProto | None = None) -> list[str]:
 def place(ops: Sequence[Operation], config: ConfigProto) -> list[str]:
     """The full device name of each operation: where it runs if the GPU can run all that it is run with.
 
-    Raises InvalidArgumentError for one whose device does not exist, unless `allow_soft_placement` is set.
+    Raises InvalidArgumentError for one whose device does not exist, and for operations on several GPUs, unless
+    `allow_soft_placement` is set.
     """
     names = devices(config)
     known = {str(device_lib.parse(name)) for name in names}
@@ -37,7 +39,8 @@ def place(ops: Sequence[Operation], config: ConfigProto) -> list[str]:
         if op._device not in found:
             found[op._device] = _device_of(op, known, names, config.allow_soft_placement)
     gpu = gpu_of(ops, config)
-    placed = [found[op._device] if gpu is None or _is_for_host(op) else f"{_HOST}/device:GPU:{gpu}" for op in ops]
+    _see_to_several(asked_gpus(ops, len(gpus(config))), config)
+    placed = [found[op._device] if gpu is None or is_for_host(op) else f"{_HOST}/device:GPU:{gpu}" for op in ops]
     if config.log_device_placement:
         for op, name in zip(ops, placed, strict=True):
             say(f"{op.name}: ({op.type}): {name}")
@@ -47,10 +50,21 @@ def place(ops: Sequence[Operation], config: ConfigProto) -> list[str]:
     return placed
 
 
-def _is_for_host(op: Operation) -> bool:
-    from flowc.codegen.host.registry import host_types
-
-    return op.type in host_types()
+def _see_to_several(asked: Mapping[int, Operation], config: ConfigProto) -> None:
+    """A run takes one GPU: says so where its operations ask for several, or raises InvalidArgumentError."""
+    if len(asked) < 2:
+        return
+    said = " and ".join(f"{op.name!r} asks for /gpu:{index}" for index, op in list(asked.items())[:2])
+    if not config.allow_soft_placement:
+        second = list(asked.values())[1]
+        raise InvalidArgumentError(
+            second.node_def,
+            second,
+            f"Cannot assign a device to operation {second.name!r}: {said}, and one run takes one GPU. Make them two "
+            "calls of session.run, or let the first of these GPUs take all with "
+            "tf.Session(config=tf.ConfigProto(allow_soft_placement=True)).",
+        )
+    logging.warn("%s: one run takes one GPU, so all of this run is on /gpu:%d.", said, next(iter(asked)))
 
 
 def no_gpu_kernel(op: Operation, why: str) -> InvalidArgumentError:

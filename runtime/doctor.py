@@ -1,4 +1,4 @@
-"""What this machine offers to flowc, found without compiling anything or importing numba: `python -m flowc doctor`."""
+"""What this machine offers to flowc, found without compiling or importing the compiler: `python -m flowc doctor`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from flowc.runtime.cuda.driver import GpuInfo
 
 _NAMESPACES: Final = ("kernels", "plans", "cuda")
-_PACKAGES: Final = ("flowc", "numpy", "numba", "llvmlite")
+_PACKAGES: Final = ("flowc", "numpy", "llvmlite")
 # Instruction sets that generated kernels use or may come to use, as Linux names them on x86-64 and AArch64.
 _FEATURES: Final = re.compile(
     r"sse4_2|avx|avx2|fma|f16c|bmi2|avx512(f|dq|bw|vl|cd|_vnni|_bf16|_fp16)|amx_\w+|asimd\w*|sve2?|bf16|i8mm"
@@ -119,18 +119,53 @@ def _cache() -> list[Finding]:
 
 
 def _gpu() -> list[Finding]:
-    """The chain that a run on a GPU takes: the device, its driver, and the assembler that makes code for it."""
-    from flowc.runtime.cuda.native_driver import chain_problem, driver_version, native_gpus
+    """The chain that a run on a GPU takes: devices, their driver, the assembler, NVIDIA's libraries."""
+    from flowc.runtime.cuda.driver_library import chain_problem
+    from flowc.runtime.cuda.native_driver import unusable_gpus, usable_gpus
 
     present = [_gpu_model(path) for path in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information"))]
     problem = chain_problem()
     if problem:
         text = f"{', '.join(present)}; not used" if present else "none found"
-        return [Finding("gpu", text, problem if present else None), _toolkit()]
-    found = [Finding("gpu", _described_gpu(gpu.info)) for gpu in native_gpus()]
-    version = driver_version()
-    driver = Finding("driver", f"knows CUDA {version // 1000}.{version % 1000 // 10}")
-    return [*(found or [Finding("gpu", "none that flowc can use")]), driver, _toolkit()]
+        return [Finding("gpu", text, problem if present else None), *_driver(), _toolkit(), *_extra()]
+    found = [Finding("gpu", _described_gpu(info)) for info in usable_gpus()]
+    found += [Finding("gpu", f"{info.name}, not used", _too_old(info)) for info in unusable_gpus()]
+    none = [Finding("gpu", "none that flowc can use")]
+    return [*(found or none), *_driver(), _toolkit(), *_libraries(), *_extra()]
+
+
+def _driver() -> list[Finding]:
+    from flowc.runtime.cuda.driver_library import as_text, chain_problem, driver_parts, driver_version
+
+    parts = [f"{what} {version}" for what, version in driver_parts().items()]
+    known = [] if chain_problem() else [f"knows CUDA {as_text(driver_version())}"]
+    return [Finding("driver", ", ".join([*known, *parts]) or "none")]
+
+
+def _libraries() -> list[Finding]:
+    from flowc.runtime.cuda.vendor_libraries import installed
+
+    found = installed()
+    pairs = ("cublaslt", found.blas, found.no_blas), ("cudnn", found.dnn, found.no_dnn)
+    return [Finding(name, library.version if library is not None else why) for name, library, why in pairs]
+
+
+def _extra() -> list[Finding]:
+    """What `pip install flowc[cuda]` brings."""
+    try:
+        required = metadata.requires("flowc") or []
+    except metadata.PackageNotFoundError:
+        return []
+    names = [line for line in required if re.search(r"extra == ['\"]cuda['\"]", line)]
+    said = [_version(re.split(r"[^\w.-]", name)[0]) for name in names]
+    return [Finding("flowc[cuda]", ", ".join(f"{one.topic} {one.text}" for one in said))] if said else []
+
+
+def _too_old(info: GpuInfo) -> str:
+    from flowc.codegen.cuda.target import LEAST_CAPABILITY
+
+    has, least = (".".join(map(str, capability)) for capability in (info.capability, LEAST_CAPABILITY))
+    return f"its compute capability is {has}, and flowc needs {least} or newer"
 
 
 def _described_gpu(info: GpuInfo) -> str:
@@ -140,11 +175,12 @@ def _described_gpu(info: GpuInfo) -> str:
 
 def _toolkit() -> Finding:
     from flowc.codegen.cuda.target import assembler
+    from flowc.runtime.cuda.driver_library import toolkit_problem
 
     tool = assembler()
     if tool is None:
-        return Finding("cuda", "no ptxas: a GPU's driver would compile kernels at the first run of every process")
-    return Finding("cuda", f"toolkit {tool.toolkit}, ptxas {tool.version} at {tool.path}")
+        return Finding("ptxas", "none: a GPU's driver would compile kernels at the first run of every process")
+    return Finding("ptxas", f"{tool.version}, of CUDA {tool.toolkit}, at {tool.path}", toolkit_problem() or None)
 
 
 def _gpu_model(information: Path) -> str:

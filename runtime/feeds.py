@@ -12,7 +12,8 @@ import numpy.typing as npt
 from flowc.framework.dtypes import DType, string
 from flowc.framework.graph import Graph, Operation, Tensor
 from flowc.framework.source import warn_user
-from flowc.runtime.cuda.device_arrays import DeviceArray, device_array
+from flowc.runtime.cuda.device_arrays import FedArray, fed_array
+from flowc.runtime.cuda.device_results import DeviceArray
 
 Array = npt.NDArray[Any]
 
@@ -60,8 +61,8 @@ def as_fed(tensor: Tensor, value: Any) -> Array:
         type(value) is int and target.kind in _SCALARS and 0 <= value < _SMALL
     ):  # the commonest: a rate, a probability, a step
         array = np.array(value, target)
-    elif hasattr(value, "__cuda_array_interface__"):
-        return cast(Array, _on_device(tensor, target, value))
+    elif type(value) is not np.ndarray and (fed := _on_device(tensor, target, value)) is not None:
+        return cast(Array, fed)
     else:
         array = _converted(tensor, dtype, target, value)
     static = tensor.get_shape()
@@ -76,13 +77,18 @@ def as_fed(tensor: Tensor, value: Any) -> Array:
     return np.require(array, requirements=["C_CONTIGUOUS", "ALIGNED"])
 
 
-def _on_device(tensor: Tensor, target: np.dtype[Any], value: Any) -> DeviceArray:
-    """An array on a GPU as it is, if it is of the tensor's type and shape."""
-    array = device_array(value)
-    if array.dtype != target or not tensor.get_shape().is_compatible_with(array.shape):
+def _on_device(tensor: Tensor, target: np.dtype[Any], value: Any) -> FedArray | None:
+    """An array on a GPU as it is, if it is of the tensor's type and shape; None for what is no array on a GPU."""
+    array = value.as_feed(tensor.name) if type(value) is DeviceArray else fed_array(tensor.name, value)
+    if array is None:
+        return None
+    static = tensor.get_shape()
+    is_other = array.dtype != target or array.kind not in (None, tensor.dtype.base_dtype.name)
+    if is_other or (array.shape != static.tuple and not static.is_compatible_with(array.shape)):
         raise ValueError(
-            f"Cannot feed {tensor.name!r}, {target.name} of shape {tensor.get_shape()}, an array on a GPU that is "
-            f"{array.dtype.name} of shape {array.shape}: it must be of exactly the tensor's type" + _made_at(tensor)
+            f"Cannot feed {tensor.name!r}, {target.name} of shape {static}, an array on a GPU that is "
+            f"{array.kind or array.dtype.name} of shape {array.shape}: it must be of exactly the tensor's type"
+            + _made_at(tensor)
         )
     return array
 

@@ -21,6 +21,7 @@ import numpy as np
 
 from flowc.codegen.backend import current_target
 from flowc.codegen.cpu.target import host_target, package_version
+from flowc.codegen.cuda.vendor import vendor
 from flowc.codegen.feed_spec import FeedSpec, NeedsFeedValues, VariableShapes
 from flowc.codegen.plan import Plan
 from flowc.codegen.prune import needed_ops
@@ -152,7 +153,8 @@ def plan_key(
     except ValueError:
         raise _Opaque("a name or number of a type of the user's own") from None
     target = host_target()
-    return content_key(data, current_target(), target.triple, target.cpu, target.features, compiler_fingerprint())
+    made_for = current_target() if current_target() == "cpu" else f"{current_target()} {vendor()}"
+    return content_key(data, made_for, target.triple, target.cpu, target.features, compiler_fingerprint())
 
 
 def _operation(op: Operation, numbers: Mapping[Operation, int], fed: Mapping[Tensor, int]) -> tuple[Any, ...]:
@@ -210,7 +212,7 @@ def compiler_fingerprint() -> str:
     digest = hashlib.sha256()
     for name, path in _sources():
         digest.update(name.encode() + b"\0" + path.read_bytes())
-    for package in ("numpy", "numba", "llvmlite"):
+    for package in ("numpy", "llvmlite"):
         digest.update(f"{package} {package_version(package)}\n".encode())
     return digest.hexdigest()
 

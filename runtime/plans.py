@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy.typing as npt
 
 from flowc.codegen.backend import compiling_for
+from flowc.codegen.cuda.vendor import using_vendor
 from flowc.codegen.feed_spec import FeedSpec, NeedsFeedValues, NeedsSegments, NeedsVariableShapes
 from flowc.codegen.plan import Plan
 from flowc.framework.config import ConfigProto
@@ -21,9 +22,11 @@ from flowc.runtime import devices
 from flowc.runtime.bound_plan import BoundPlan
 from flowc.runtime.collection import collector_paused
 from flowc.runtime.cuda.cuda_plan import CudaPlan
+from flowc.runtime.cuda.driver import Gpu
 from flowc.runtime.cuda.host_plan import HostPlan
 from flowc.runtime.cuda.placement import asks_for_gpu, gpu_of, gpus
 from flowc.runtime.cuda.session_variables import SessionVariables
+from flowc.runtime.cuda.vendor_libraries import LibraryRefusal, installed
 from flowc.runtime.forks import renew_in_child
 from flowc.runtime.kernels import compile_kernels
 from flowc.runtime.misses import MissWatch
@@ -135,19 +138,29 @@ class SessionPlans:
         if self._shared is None or index is None:
             return self._bound(signature, form, make)
         try:
-            with compiling_for("cuda"), collector_paused():
-                plan = make()
-            changed = self._store.reshaped(plan)
-            if changed:
-                raise NeedsVariableShapes(sorted(changed))
-            return CudaPlan(plan, gpus(self._config)[index], self._shared, self._store, self._graph)
+            return self._on_gpu(gpus(self._config)[index], self._shared, make)
         except UnimplementedError as error:
             asking = asks_for_gpu(ops)
             if asking is not None and not self._config.allow_soft_placement:
                 raise devices.no_gpu_kernel(asking, error.message) from None
-            if self._debug >= 1:
+            if self._debug >= 1 or self._config.log_device_placement:
                 say(f"on the CPU: {error.message}")
             return self._bound(signature, form, make)
+
+    def _on_gpu(self, gpu: Gpu, shared: SessionVariables, make: Callable[[], Plan]) -> CudaPlan:
+        """The plan on a GPU, made with all of NVIDIA's libraries that are installed and can do what it asks of them."""
+        libraries = installed().vendor(self._config.gpu_options.float32_precision)
+        while True:
+            with compiling_for("cuda"), using_vendor(libraries), collector_paused():
+                plan = make()
+            changed = self._store.reshaped(plan)
+            if changed:
+                raise NeedsVariableShapes(sorted(changed))
+            try:
+                return CudaPlan(plan, gpu, shared, self._store, self._graph)
+            except LibraryRefusal as refusal:
+                refusal.tell()
+                libraries = libraries.without(refusal.feature, refusal.why)
 
     def _bound(self, signature: Signature, form: Form, make: Callable[[], Plan]) -> BoundPlan:
         start = time.perf_counter()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from flowc.codegen.plan import Plan
 from flowc.framework import errors
 from flowc.framework.graph import Graph, Operation
+from flowc.runtime.cuda.driver import DriverError, GpuInfo, MismatchError
 from flowc.runtime.executor import KernelFault
 
 
@@ -44,6 +46,37 @@ def out_of_memory(graph: Graph, plan: Plan, error: MemoryError) -> errors.Resour
     needs = format_memory(plan, lines).replace("\n", "\n  ")
     message = f"Out of memory ({error}). This run needs {needs}\n  Feed a smaller batch, or fetch less of the result."
     return errors.ResourceExhaustedError(None, None, message)
+
+
+@contextmanager
+def on_gpu(graph: Graph, plan: Plan, info: GpuInfo) -> Iterator[None]:
+    """In the with-block, what goes wrong with a plan on a GPU becomes a public error."""
+    try:
+        yield
+    except (KernelFault, DriverError, MemoryError) as error:
+        raise of_gpu(graph, plan, info, error) from None
+
+
+def of_gpu(graph: Graph, plan: Plan, info: GpuInfo, error: KernelFault | DriverError | MemoryError) -> errors.OpError:
+    """The error of a plan on a GPU: what a kernel reported, what the driver refused, or memory that there is not."""
+    if isinstance(error, KernelFault):
+        return of_fault(graph, error)
+    capability = ".".join(map(str, info.capability))
+    device = f"/gpu:{info.index} ({info.name}, compute capability {capability})"
+    if isinstance(error, MemoryError):
+        return out_of_memory(graph, plan, MemoryError(f"{device}: {error}"))
+    kind = errors.FailedPreconditionError if isinstance(error, MismatchError) else errors.InternalError
+    return kind(None, None, f"{device}: {error}")
+
+
+def on_another_device(graph: Graph, name: str, info: GpuInfo) -> errors.InvalidArgumentError:
+    """The error of an array that is fed where it does not lie."""
+    op = _operation(graph, name.partition(":")[0])
+    message = (
+        f"{name!r} is fed an array that is not in the memory of /gpu:{info.index}, where this run is. Copy it there, "
+        "or have the run take its GPU by tf.device."
+    )
+    return errors.InvalidArgumentError(None, op, message)
 
 
 def changed_variable(graph: Graph, error: ValueError) -> errors.FailedPreconditionError:

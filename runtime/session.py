@@ -9,14 +9,16 @@ from contextlib import ExitStack, contextmanager
 from typing import Any, Final
 
 from flowc.codegen.host.registry import VARIABLES, Resources
+from flowc.codegen.plan import Plan
 from flowc.framework.config import ConfigProto
 from flowc.framework.debug import debug_level, say
 from flowc.framework.default_graph import get_default_graph
-from flowc.framework.errors import InternalError, OpError, ResourceExhaustedError
+from flowc.framework.errors import InternalError, InvalidArgumentError, OpError, ResourceExhaustedError
 from flowc.framework.graph import Graph
 from flowc.framework.stacks import session_stack
 from flowc.runtime import feeds as feeds_lib, fetches as fetches_lib, trace as trace_lib
 from flowc.runtime.bound_plan import DECLINED, FastRun, decline
+from flowc.runtime.cuda.cuda_plan import CudaPlan
 from flowc.runtime.feeds import FeedKeys
 from flowc.runtime.fetches import Fetches
 from flowc.runtime.plans import SessionPlans
@@ -33,10 +35,10 @@ _CHECKS: Final = (__name__, feeds_lib.__name__, fetches_lib.__name__)
 class _Request:
     """What one kind of run call asks for: its fetches and feeds, understood once; `fast` runs it on exact arrays."""
 
-    __slots__ = ("__weakref__", "fast", "feeds", "fetches", "signature")
+    __slots__ = ("__weakref__", "fast", "feeds", "fetches", "on_device", "signature")
 
-    def __init__(self, fetches: Fetches, feeds: FeedKeys, signature: Signature) -> None:
-        self.fetches, self.feeds, self.signature = fetches, feeds, signature
+    def __init__(self, fetches: Fetches, feeds: FeedKeys, signature: Signature, on_device: bool) -> None:
+        self.fetches, self.feeds, self.signature, self.on_device = fetches, feeds, signature, on_device
         self.fast: FastRun = decline
 
 
@@ -123,7 +125,14 @@ class Session:
 
     # -- running -------------------------------------------------------------------------------------------------------
 
-    def run(self, fetches: Any, feed_dict: Mapping[Any, Any] | None = None, *, trace: Path | None = None) -> Any:
+    def run(
+        self,
+        fetches: Any,
+        feed_dict: Mapping[Any, Any] | None = None,
+        *,
+        trace: Path | None = None,
+        device_fetches: bool = False,
+    ) -> Any:
         """Runs what `fetches` need, and returns their values in the same structure.
 
         Args:
@@ -131,18 +140,21 @@ class Session:
                 will. A tensor's value is an array, or a NumPy scalar if its rank is 0; an operation's is None. Lists
                 and tuples come back as lists, named tuples and dicts as themselves.
             feed_dict: values that take the place of tensors: any tensors of the graph, or their names. A value is an
-                array, a Python number or string, or lists of these.
+                array, a Python number or string, or lists of these; or an array on the GPU that the run takes, which is
+                read where it lies (`__cuda_array_interface__`, `__dlpack__`).
             trace: a file to write the kernels' times to, as a Chrome trace.
+            device_fetches: leaves values on the GPU, as arrays that CuPy, PyTorch and JAX take and that can be fed.
 
         Raises:
             RuntimeError: the session is closed, or its graph is empty.
             TypeError, ValueError, KeyError: a fetch, or a feed's key or value, that does not fit the graph.
-            tf.OpError: an operation failed; the variables are as they were before the run.
+            tf.OpError: an operation failed; the variables are as they were before the run. InvalidArgumentError:
+                `device_fetches` of a run that takes the CPU, or of which the host does a part.
         """
         if self._version != self._graph._version:
             self._synchronise()
         try:
-            if trace is None:
+            if trace is None and not device_fetches:
                 kind = type(fetches)
                 values: Iterable[Any] = ()
                 try:
@@ -156,19 +168,24 @@ class Session:
                 else:
                     result = request.fast(values)
                     return self._run(request, values) if result is DECLINED else result
+            if device_fetches:
+                return self._run_on_device(fetches, feed_dict, trace)
             return self._run_unknown(fetches, feed_dict, trace)
         except _SHOWN as error:
             if (shown := self._shown(error)) is None:
                 raise
             raise shown from shown.__cause__
 
-    def make_callable(self, fetches: Any, feed_list: Sequence[Any] | None = None) -> Callable[..., Any]:
+    def make_callable(
+        self, fetches: Any, feed_list: Sequence[Any] | None = None, *, device_fetches: bool = False
+    ) -> Callable[..., Any]:
         """A function of the values of `feed_list`, in that order, that runs `fetches`: faster than `run`.
 
+        `device_fetches`: as for `run`.
         Raises what `run` raises: for fetches and keys here, for values when it is called.
         """
         try:
-            request = self._request(fetches, list(feed_list or ()))
+            request = self._request(fetches, list(feed_list or ()), device_fetches)
         except _SHOWN as error:
             if (shown := self._shown(error)) is None:
                 raise
@@ -227,6 +244,8 @@ class Session:
             if result is not DECLINED:
                 return result
         bound = self._plans.find(request.signature, arrays)
+        if request.on_device:
+            return self._kept_on_device(request, _plan_on_gpu(bound), arrays)
         if trace is None and self._debug < 2:
             results = bound.run(arrays)
             if self._debug == 0 and not request.signature.needs_value and not self._closed:
@@ -240,13 +259,36 @@ class Session:
                     say(line)
         return request.fetches.build(results)
 
-    def _request(self, fetches: Any, feed_keys: Iterable[Any]) -> _Request:
+    def _run_on_device(self, fetches: Any, feed_dict: Mapping[Any, Any] | None, trace: Path | None) -> Any:
+        if trace is not None:
+            raise ValueError("A run is traced, or leaves its values on the GPU: not both.")
+        feeds = _checked(feed_dict)
+        kind = type(fetches)
+        try:
+            key = ((_Request, *fetches) if kind is list or kind is tuple else (_Request, fetches), *feeds)
+            request = self._requests.get(key)
+        except TypeError:  # not hashable: understood anew at each run
+            return self._run(self._request(fetches, feeds, on_device=True), feeds.values())
+        if request is None:
+            request = self._request(fetches, feeds, on_device=True)
+            if request.fetches.flat is not None:
+                self._requests[key] = request
+        return self._run(request, feeds.values())
+
+    def _kept_on_device(self, request: _Request, plan: CudaPlan, arrays: Sequence[Any]) -> Any:
+        results = plan.run_on_device(arrays)
+        if self._debug == 0 and not request.signature.needs_value and not self._closed:
+            request.fast = plan.fast_run(request.fetches, on_device=True)
+        return request.fetches.build(results)
+
+    def _request(self, fetches: Any, feed_keys: Iterable[Any], on_device: bool = False) -> _Request:
         self._check_open()
         self._synchronise()
         parsed, feeds = Fetches(self._graph, fetches), FeedKeys(self._graph, feed_keys)
         if not self._graph._by_name:
             raise RuntimeError("The Session graph is empty. Add operations to the graph before calling run().")
-        request = _Request(parsed, feeds, self._plans.signature(parsed.tensors, parsed.targets, feeds.tensors))
+        signature = self._plans.signature(parsed.tensors, parsed.targets, feeds.tensors)
+        request = _Request(parsed, feeds, signature, on_device)
         self._live.add(request)
         return request
 
@@ -289,6 +331,20 @@ class InteractiveSession(Session):
         """Closes the session, and takes it off the default ones."""
         self._contexts.close()
         super().close()
+
+
+def _plan_on_gpu(bound: Any) -> CudaPlan:
+    """What runs, if its values can stay on a GPU."""
+    if isinstance(bound, CudaPlan):
+        return bound
+    kinds = {type(part) for part in bound.parts()}
+    reason = "it takes the CPU" if kinds <= {Plan} else "operations of the host are a part of it"
+    raise InvalidArgumentError(
+        None,
+        None,
+        f"device_fetches=True leaves values on the GPU, and this run cannot: {reason}. Fetch without it; FLOWC_DEBUG=1 "
+        "tells why a run takes the CPU.",
+    )
 
 
 def _is_check(error: BaseException) -> bool:

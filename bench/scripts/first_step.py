@@ -48,7 +48,7 @@ def main(system: str, work: str) -> dict[str, Any]:
     names = list(stamps)
     stages = {name: stamps[name] - stamps[earlier] for earlier, name in pairwise(names)}
     stages["import package"] = stamps["import package"] - before
-    compiler = "llvmlite" in sys.modules
+    compiler = "flowc.codegen.cpu.compiler" in sys.modules
     return {"stages": stages, "step": statistics.median(later), "compiler": compiler, "peak": peak_bytes()}
 
 

@@ -10,6 +10,7 @@
     tile_store(tile, y, stride)      y[i·stride + j] = tile[i, j]
     tile_transpose(tile)             tile[j, i]; of as many rows as columns, a power of two
     prefetch(x, k)                   asks for the cache line of x[k], wherever that is
+    prefetch_second(x, k)            the same, into the second cache
 
 That a tile fits in the target's registers is the affair of who writes the kernel (`flowc.codegen.kernels.tiling`).
 Products are fused with the sums where the target can.
@@ -25,6 +26,7 @@ from .dialect import (
     VOID,
     Buffer,
     DialectError,
+    Emitter,
     Number,
     Primitive,
     Rule,
@@ -277,9 +279,15 @@ def prefetch_rule(self: Primitive, args: tuple[Type, ...]) -> Signature:
     return signature(VOID, args[0], I64)
 
 
-@define("prefetch", prefetch_rule)
-def emit_prefetch(b: Builder, sig: Signature, args: list[str]) -> str:
-    element = MEMORY_TYPE[buffer_in(sig, 0).dtype]
-    pointer = b.value(f"getelementptr {element}, ptr {args[0]}, i64 {args[1]}")  # not inbounds: it may lie outside
-    to_read, near, data = ("i32", "0"), ("i32", "3"), ("i32", "1")
-    return b.call("void", "llvm.prefetch.p0", ("ptr", pointer), to_read, near, data)
+def emit_prefetch(nearness: str) -> Emitter:
+    def emit(b: Builder, sig: Signature, args: list[str]) -> str:
+        element = MEMORY_TYPE[buffer_in(sig, 0).dtype]
+        pointer = b.value(f"getelementptr {element}, ptr {args[0]}, i64 {args[1]}")  # not inbounds: it may lie outside
+        to_read, near, data = ("i32", "0"), ("i32", nearness), ("i32", "1")
+        return b.call("void", "llvm.prefetch.p0", ("ptr", pointer), to_read, near, data)
+
+    return emit
+
+
+define("prefetch", prefetch_rule)(emit_prefetch("3"))
+define("prefetch_second", prefetch_rule)(emit_prefetch("2"))

@@ -5,7 +5,10 @@
     device_math  functions that the C library computes on the CPU, in the dialect
     compiler     kernel source → LLVM IR → PTX → cubin, with the assembler's report
     forms        loop nests as kernels: maps, rows, columns, tiles that are transposed
-    libraries    products of matrices and convolutions as calls of cuBLASLt and cuDNN
+    vendor       which of NVIDIA's libraries plans may call
+    library_words    what their calls say
+    libraries    products of matrices and convolutions as calls of cuBLASLt and cuDNN: the rule that chooses them
+    gradient_epilogues    gradients that cuBLASLt computes together with a product
     lowering     a plan of this target: which launches change, and what no GPU can run
 
 A kernel has the contract of the CPU's, `kernel(args, lo, hi)` over units of work. Of a kernel that does not say

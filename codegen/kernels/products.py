@@ -31,7 +31,10 @@ from flowc.framework.dtypes import DType
 
 SPAN_BYTES: Final = 1 << 10  # of a row of a; a panel of so many rows fits in the first cache
 FEW_ROWS: Final = 192  # rows of a, at most, that a unit of work has; their span fits in the second cache
+_SOME_ROWS: Final = 512  # the same of a product with many more columns than rows
+_WIDE: Final = 8  # times as many
 _COLUMNS: Final = 128  # of b that are copied at once
+_ASKED: Final = 16  # steps that ask for a line of b
 _UNITS: Final = 16  # so that all threads have work to the end
 _LEAST_UNITS: Final = 8
 _NEAR_BYTES: Final = 1 << 20  # of b, that the second cache holds
@@ -112,14 +115,16 @@ for p in range(together):
                 y[t * {C} + e] = 0
 """
 
-# Unit: a span of a product's k. The whole of one factor, copied for all units of the product.
+# Unit: a span of a product's k, and of the second factor some of its panels. All of it is copied for all units of the
+# product.
 COPY: Final = """
 def matmul_{SIDE}_{NAME}_{T}(args, lo, hi):
     w = ptr_i64(args, -1)
 {NAMES}
     for unit in range(lo, hi):
-        batch = idiv(unit, spans)
-        first = (unit - batch * spans) * {SPAN}
+        place = idiv(unit, pieces)
+        batch = idiv(place, spans)
+        first = (place - batch * spans) * {SPAN}
         depth = imin({SPAN}, k - first)
 {BODY}
 """
@@ -150,8 +155,7 @@ for number in range(together * tiles):
             c = tile_load(c, edge, {C})
     x = advance(left, tile * {R} * {PITCH})
     y = advance(right, p * panel_step)
-    for t in range(depth):
-        c = tile_fma(c, advance(x, t), {PITCH}, advance(y, t * {C}))
+{STEPS}
 {EPILOGUE}
     if whole:
         tile_store(c, z, n)
@@ -160,6 +164,36 @@ for number in range(together * tiles):
         for r in range(lines):
             for e in range(columns):
                 z[r * n + e] = edge[r * {C} + e]
+"""
+
+# The steps of a tile.
+STEPS: Final = """
+for t in range(depth):
+    c = tile_fma(c, advance(x, t), {PITCH}, advance(y, t * {C}))
+"""
+
+# The same, and meanwhile what the unit copies next comes from memory: {ASKED} steps ask for one of its `lines` lines.
+STEPS_AHEAD: Final = """
+soon = advance(next, number * idiv(depth, {ASKED}) * b_step)
+pace = b_step
+if number * idiv(depth, {ASKED}) >= {LINES}:
+    soon = advance(b, 0)
+    pace = 0
+for group in range(0, depth, {ASKED}):
+    for t in range(group, imin(group + {ASKED}, depth)):
+        prefetch_second(soon, (t - group) * {APART})
+        c = tile_fma(c, advance(x, t), {PITCH}, advance(y, t * {C}))
+    soon = advance(soon, pace)
+"""
+
+# Where that lies: the next span of the same columns, or else the first one of the next.
+NEXT: Final = """
+next_first = first + {SPAN}
+next_column = start + panel * {C}
+if next_first >= k:
+    next_first = 0
+    next_column = next_column + {PANELS} * {C}
+next = advance(b, {NEXT_AT})
 """
 
 # Unit: some columns of a product of few rows, the rows of a copied before.
@@ -221,15 +255,15 @@ def matmul_{NAME}_{T}(args, lo, hi):
 """
 
 
-def has_few_rows(m: int) -> bool:
-    """Whether a product of m rows is divided along its columns."""
-    return m <= FEW_ROWS
+def has_few_rows(m: int, n: int) -> bool:
+    """Whether a product of m rows and n columns is divided along its columns."""
+    return m <= FEW_ROWS or (m <= _SOME_ROWS and n >= _WIDE * m)
 
 
 def copied_shape(a: Node, b: Node) -> tuple[int, ...]:
     """The shape of what `matmul_left` makes of a, or for many rows `matmul_right` of b."""
     m, k = a.shape[-2:]
-    if has_few_rows(m):
+    if has_few_rows(m, b.shape[-1]):
         tile = product_tile(m, b.shape[-1], a.dtype)
         return (*a.shape[:-2], -(-k // _span(a.dtype)), padded(m, tile.rows), _pitch(a.dtype))
     return panels_shape(m, b)
@@ -267,7 +301,9 @@ def matmul_right(call: Node) -> Sequence[Launch]:
     k, n = call.args[0].shape[-2:]
     tile = product_tile(params_of(call)["rows"], n, call.dtype)
     panels = -(-n // tile.columns)
-    words = {"k": k, "together": panels, "panel_step": k * tile.columns, "start": 0, "width": n, "panel": 0}
+    places = _batches(call.args[0]) * -(-k // _span(call.dtype))
+    each = -(-panels // max(1, min(panels, _UNITS // places)))
+    words = {"k": k, "panels": panels, "each": each, "panel_step": k * tile.columns, "start": 0, "width": n}
     return [_copy(call, tile, words, COLUMNS_OF_RIGHT if _layout(call.args[0])[0] else ROWS_OF_RIGHT)]
 
 
@@ -275,16 +311,18 @@ def _copy(call: Node, tile: Tile, words: dict[str, int], copy: str) -> Launch:
     """The launch that copies a factor."""
     (factor,) = call.args
     turned, step = _layout(factor)
-    batch, spans = (factor.shape[0] if len(factor.shape) == 3 else 1), -(-words["k"] // _span(call.dtype))
+    batch, spans = _batches(factor), -(-words["k"] // _span(call.dtype))
     side, is_left = ("left", True) if copy in (ROWS_OF_LEFT, COLUMNS_OF_LEFT) else ("right", False)
     alpha = params_of(call).get("alpha")
-    words = {**words, "spans": spans, "step": step, "source_batch": _batch_step(factor)}
+    pieces = 1 if is_left else -(-words["panels"] // words["each"])
+    words = {**words, "spans": spans, "pieces": pieces, "step": step, "source_batch": _batch_step(factor)}
     names = _names(call.dtype, tile, alpha is not None)
     pointers = [f"{'a' if is_left else 'b'} = advance(ptr_{{T}}(w[0], 0), batch * source_batch)"]
     if is_left:
-        pointers += ["a_step = step", "left = advance(ptr_{T}(w[1], 3), unit * tiles * {R} * {PITCH})"]
+        pointers += ["a_step = step", "left = advance(ptr_{T}(w[1], 3), place * tiles * {R} * {PITCH})"]
     else:
-        pointers += ["b_step = step", "right = advance(ptr_{T}(w[1], 4), batch * together * panel_step + first * {C})"]
+        pointers += ["b_step = step", "panel = (unit - place * pieces) * each", "together = imin(each, panels - panel)"]
+        pointers += ["right = advance(ptr_{T}(w[1], 4), (batch * panels + panel) * panel_step + first * {C})"]
     code = kernel(
         COPY,
         SIDE=side,
@@ -295,8 +333,9 @@ def _copy(call: Node, tile: Tile, words: dict[str, int], copy: str) -> Launch:
     )
     scale = (bits_of(alpha, call.dtype),) if alpha is not None else ()
     all_words = (Pointer(0), Pointer(-1), *words.values(), *scale)
-    grain = max(1, _CHUNK_COPIED * batch * spans // max(factor.size, 1))
-    return Launch(code, all_words, batch * spans, grain, 2 * factor.size * call.dtype.size)
+    units = batch * spans * pieces
+    grain = max(1, _CHUNK_COPIED * units // max(factor.size, 1))
+    return Launch(code, all_words, units, grain, 2 * factor.size * call.dtype.size)
 
 
 @template("matmul", strided=EVERY_ARGUMENT)
@@ -320,7 +359,7 @@ def padded_columns(call: Node) -> int:
 
 def _product(call: Node, pointers: tuple[Pointer, ...], factors: Sequence[Node]) -> Launch:
     batch, m, n = sizes_of(call)
-    few = has_few_rows(m)
+    few = has_few_rows(m, n)
     tile = product_tile(m, n, call.dtype)
     source = factors[1] if few else factors[0]
     k = source.shape[-2] if few else source.shape[-1]
@@ -365,6 +404,10 @@ def _layout(matrix: Node) -> tuple[bool, int]:
     return layout.transposed, layout.stride
 
 
+def _batches(factor: Node) -> int:
+    return factor.shape[0] if len(factor.shape) == 3 else 1
+
+
 def _batch_step(factor: Node) -> int:
     return access(factor)[2][0] if len(factor.shape) == 3 else 0
 
@@ -392,9 +435,12 @@ def _code(call: Node, tile: Tile, few: bool, turned: bool, words: dict[str, int]
     scaled = "alpha" in params
     names = _names(call.dtype, tile, scaled)
     extras = "_add" * words["added"] + "_bias" * bool(params.get("bias")) + "_relu" * bool(params.get("relu"))
-    columns = max(_COLUMNS // tile.columns, 1)
+    columns = _together(tile)
     names |= {"EPILOGUE": _epilogue(call, tile), "PANELS": str(columns)}
-    tiles = TILES.format(**names)
+    ahead = few and not params.get("panels")
+    if ahead:
+        names |= _lines_ahead(call.dtype, tile, turned)
+    tiles = TILES.format(**names, STEPS=_filled(STEPS_AHEAD if ahead else STEPS, 1, names))
     slack = int(names["L"])  # rows of a square that is transposed
     right = f"ptr_{names['T']}(scratch({SPAN_BYTES * columns * tile.columns}), 4)"
     if few and params.get("panels"):
@@ -402,7 +448,7 @@ def _code(call: Node, tile: Tile, few: bool, turned: bool, words: dict[str, int]
         right = f"ptr_{names['T']}(w[1], 1)"
         places = {"RIGHT_PANELS": _filled(PANELS_OF_ALL, 4, names), "TILES": indented(tiles, 4)}
     elif few:
-        copy = COPIED_PANELS + (COLUMNS_OF_RIGHT if turned else ROWS_OF_RIGHT)
+        copy = COPIED_PANELS + NEXT + (COLUMNS_OF_RIGHT if turned else ROWS_OF_RIGHT)
         places = {"RIGHT_PANELS": _filled(copy, 4, names), "TILES": indented(tiles, 4)}
     else:
         copy = COLUMNS_OF_LEFT if turned else ROWS_OF_LEFT
@@ -417,6 +463,22 @@ def _code(call: Node, tile: Tile, few: bool, turned: bool, words: dict[str, int]
         **places,
         **names,
     )
+
+
+def _lines_ahead(dtype: DType, tile: Tile, turned: bool) -> dict[str, str]:
+    """What is filled in in `STEPS_AHEAD` and `NEXT`: a line of b is a row's part in some panels, or a column's span."""
+    columns = _together(tile) * tile.columns
+    return {
+        "ASKED": str(_ASKED),
+        "LINES": str(columns if turned else _span(dtype)),
+        "APART": str((_span(dtype) if turned else columns) // _ASKED),
+        "NEXT_AT": "next_column * b_step + next_first" if turned else "next_first * b_step + next_column",
+    }
+
+
+def _together(tile: Tile) -> int:
+    """Panels of b that are copied at once."""
+    return max(_COLUMNS // tile.columns, 1)
 
 
 def _filled(text: str, levels: int, names: dict[str, str]) -> str:

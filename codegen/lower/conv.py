@@ -1,21 +1,22 @@
 """Convolutions of images, and their gradients.
 
-Most are done by kernels of their own. One matrix product does it where each window is a single pixel, where there are
-too few windows in a row for a tile, and where windows are larger than a kernel's memory: then the windows are copied,
-each to a row of a matrix.
+On a GPU, a library does them where it is installed. On the CPU, most are done by kernels of their own. One matrix
+product does it in what is left: on a GPU without the library, where each window is a single pixel, where there are too
+few windows in a row for a tile, and where windows are larger than a kernel's memory. Then the windows are copied, each
+to a row of a matrix.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from flowc.codegen.backend import current
 from flowc.codegen.ir import Node, Shape
 from flowc.codegen.kernels.conv import Phase, can_copy, filter_shape
 from flowc.codegen.kernels.conv_filter import Division, division, sums_shape
 from flowc.codegen.kernels.strips import pixels_adjoin
+from flowc.codegen.lower import library_conv
 from flowc.codegen.lower.common import dense, full, in_float32, stored
 from flowc.codegen.lower.image_views import every, padded, spread, windowed
 from flowc.codegen.lower.matmul import product
@@ -23,6 +24,9 @@ from flowc.codegen.lower.phases import phases_of
 from flowc.codegen.lower.registry import LoweredOp, lowering
 from flowc.codegen.program import Program
 from flowc.framework.windows import Windows, image_windows
+
+if TYPE_CHECKING:
+    from flowc.codegen.cuda.libraries import Choice
 
 _LEAST_ROW: Final = 4  # windows in a row, for a tile
 _LEAST_WINDOWS: Final = 16  # in an image, for the gradient of the filter
@@ -36,7 +40,10 @@ def conv2d(p: Program, op: LoweredOp, image: Node, filter: Node) -> Node:
     phase = Phase(*image_windows(op.attrs, image.shape[1:3], filter.shape[:2]))
 
     def compute(image: Node, filter: Node) -> Node:
-        why = _why_product(phase.down, phase.across) or _why_no_kernel(phase, filter)
+        chosen = library_conv.chosen(image.dtype, image.shape, filter.shape, op.shapes[0])
+        if chosen is not None and chosen.by_library:
+            return library_conv.convolution(p, image, filter, op.shapes[0], phase.down, phase.across, chosen.why)
+        why = _reason(chosen) or _why_product(phase.down, phase.across) or _why_no_kernel(phase, filter)
         if not why:
             return _convolved(p, image, [(phase, filter)], op.shapes[0])
         rows = _rows(p, padded(p, image, phase.down, phase.across), phase.down, phase.across)
@@ -54,9 +61,16 @@ def conv2d_backprop_input(p: Program, op: LoweredOp, sizes: Node, filter: Node, 
     down, across = image_windows(op.attrs, shape[1:3], filter.shape[:2])
 
     def compute(filter: Node, grad: Node) -> Node:
+        chosen = library_conv.chosen(grad.dtype, shape, filter.shape, grad.shape)
+        if chosen is not None and chosen.by_library:
+            return library_conv.image_gradient(p, filter, grad, shape, down, across, chosen.why)
         turned = p.transpose(filter, (0, 1, 3, 2))
         phases = phases_of(p, turned, shape, down, across)
-        reasons = [_why_product(down, across), *(_why_no_kernel(phase, part) for phase, part in phases)]
+        reasons = [
+            _reason(chosen),
+            _why_product(down, across),
+            *(_why_no_kernel(phase, part) for phase, part in phases),
+        ]
         why = next((reason for reason in reasons if reason), "")
         if not why:
             return _convolved(p, grad, phases, shape)
@@ -74,9 +88,12 @@ def conv2d_backprop_filter(p: Program, op: LoweredOp, image: Node, sizes: Node, 
     down, across = image_windows(op.attrs, image.shape[1:3], shape[:2])
 
     def compute(image: Node, grad: Node) -> Node:
+        chosen = library_conv.chosen(grad.dtype, image.shape, shape, grad.shape)
+        if chosen is not None and chosen.by_library:
+            return library_conv.filter_gradient(p, image, grad, shape, down, across, chosen.why)
         by = division(image.shape, shape[3], grad.dtype, down, across)
-        why = _why_product(down, across)
-        if down.count * across.count < _LEAST_WINDOWS:
+        why = _reason(chosen) or _why_product(down, across)
+        if chosen is None and down.count * across.count < _LEAST_WINDOWS:
             why = f"fewer than {_LEAST_WINDOWS} windows in an image"
         if by is not None and not why:
             return _filter_gradient(p, image, grad, shape, down, across, by)
@@ -90,10 +107,13 @@ def conv2d_backprop_filter(p: Program, op: LoweredOp, image: Node, sizes: Node, 
 # -- by a product of matrices ------------------------------------------------------------------------------------------
 
 
+def _reason(chosen: Choice | None) -> str:
+    """Why no library does a convolution; empty where there are kernels for it."""
+    return "" if chosen is None else chosen.why
+
+
 def _why_product(down: Windows, across: Windows) -> str:
     """Why a convolution is a product of matrices; empty where it is not better one."""
-    if not current().has_tiles:
-        return "kernels by tiles are the CPU's"
     return "windows of one pixel" if all(w.size == w.stride == 1 for w in (down, across)) else ""
 
 

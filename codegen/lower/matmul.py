@@ -22,10 +22,10 @@ LEAST_ROWS: Final = 8
 LEAST_COLUMNS: Final = 32
 LEAST_RESULTS: Final = 3200
 SHARED: Final = 3  # products of few rows by one matrix, for which it pays to copy it once
+LIBRARY_PRODUCTS: Final = ("gemm", "library_product")  # calls that read their factors as they are
 _COPIES: Final = ("matmul_left", "matmul_right")
 _VECTOR: Final = "one factor is a vector"
-LARGE: Final = 384  # from here on a BLAS comes as near to what a processor can do, and need not be compiled
-WIDE: Final = 4096  # a row of more lies on pages of its own, and a BLAS packs better
+LARGE: Final = 1024  # from here on a BLAS comes as near to what a processor can do, and need not be compiled
 
 
 @lowering("MatMul", "SparseMatMul")
@@ -58,18 +58,23 @@ def product(p: Program, a: Node, b: Node, why: str = "") -> Node:
     shape = (*a.shape[:-1], b.shape[-1])
     if a.shape[-1] == 0 or 0 in shape:
         return full(p, shape, 0, a.dtype)
-    if a.dtype is float16:
+    chosen = None if a.dtype.is_integer else current().chosen_product(a, b)
+    if a.dtype is float16 and chosen is None:
         return p.cast(product(p, p.cast(a, float32), p.cast(b, float32), why), float16)
     if a.dtype.is_integer:
         row_major_b = stored(p, b) if access(b)[2][-1] == 1 or b.shape[-1] == 1 else p.map("copy", b)
         return p.call("matmul_integer", [stored(p, a), row_major_b], shape, a.dtype)
     refuse_strings(a.dtype, "MatMul")
     a, b = _readable(p, a), _readable(p, b)
+    if chosen is not None:
+        call = "library_product" if chosen.by_library else "gemm"
+        epilogues = {"epilogues": True} if chosen.epilogues else {}
+        return p.call(call, [a, b], shape, a.dtype, why="; ".join(filter(None, (why, chosen.why))), **epilogues)
     by_blas = _why_blas(a, b)
     if by_blas:
         routine = "gemv" if by_blas == _VECTOR else "gemm"
         return p.call(routine, [a, b], shape, a.dtype, why="; ".join(filter(None, (why, f"BLAS: {by_blas}"))))
-    if has_few_rows(a.shape[-2]):
+    if has_few_rows(a.shape[-2], b.shape[-1]):
         a = p.call("matmul_left", [a], copied_shape(a, b), a.dtype, columns=b.shape[-1])
     else:
         b = p.call("matmul_right", [b], copied_shape(a, b), b.dtype, rows=a.shape[-2])
@@ -79,8 +84,6 @@ def product(p: Program, a: Node, b: Node, why: str = "") -> Node:
 def _why_blas(a: Node, b: Node) -> str:
     """Why a product is left to the BLAS; empty where kernels of flowc's own are faster. By what was measured."""
     m, k, n = a.shape[-2], a.shape[-1], b.shape[-1]
-    if not current().has_tiles:
-        return "kernels by tiles are the CPU's"
     if a.dtype.is_complex:
         return "complex numbers"
     if is_matrix_by_vector(a, b):
@@ -91,19 +94,17 @@ def _why_blas(a: Node, b: Node) -> str:
         return "a result of few rows or columns"
     if min(m, n, k) > LARGE:
         return f"more than {LARGE} rows, columns and terms"
-    if max(n, k) > WIDE:
-        return f"more than {WIDE} columns or terms"
     return ""
 
 
-def with_shared_panels(p: Program, call: Node, args: Sequence[Node], uses: Mapping[int, int]) -> Node | None:
+def with_shared_panels(p: Program, call: Node, args: Sequence[Node], products: Mapping[int, int]) -> Node | None:
     """A product of few rows, of `args` now, by a copy of its second factor, where others use that copy, too; or None.
 
-    `uses`: by how many nodes each node is read, by id.
+    `products`: of how many products each node is the second factor, by id.
     """
-    if call.attr[0] != "matmul" or len(call.shape) != 2 or not has_few_rows(call.shape[0]):
+    if call.attr[0] != "matmul" or len(call.shape) != 2 or not has_few_rows(*call.shape):
         return None
-    if uses[call.args[1].id] < SHARED or params_of(call).get("panels"):
+    if products[call.args[1].id] < SHARED or params_of(call).get("panels"):
         return None
     a, b, *rest = args
     panels = p.call("matmul_right", [b], panels_shape(call.shape[0], b), b.dtype, rows=call.shape[0])
@@ -113,10 +114,10 @@ def with_shared_panels(p: Program, call: Node, args: Sequence[Node], uses: Mappi
 def added_product(p: Program, base: Node, product: Node, alpha: float) -> Node:
     """`base` + alpha · `product`, a product of matrices, in the memory of `base`."""
     a, b = product.args
-    if product.attr[0] == "gemm":
+    if product.attr[0] in LIBRARY_PRODUCTS:
         why = params_of(product)["why"]
-        return p.call("gemm_add", [base, a, b], product.shape, product.dtype, alpha=alpha, why=why)
-    if has_few_rows(product.shape[0]):
+        return p.call(f"{product.attr[0]}_add", [base, a, b], product.shape, product.dtype, alpha=alpha, why=why)
+    if has_few_rows(*product.shape):
         a = p.call(a.attr[0], a.args, a.shape, a.dtype, **params_of(a), alpha=alpha)
         panels = {"panels": True} if params_of(product).get("panels") else {}
         return p.call("matmul_add", [base, a, b], product.shape, product.dtype, **panels)
@@ -124,8 +125,8 @@ def added_product(p: Program, base: Node, product: Node, alpha: float) -> Node:
 
 
 def factors_of(node: Node) -> tuple[Node, Node] | None:
-    """The matrices [m, k] and [k, n] of which `node` is the product by `gemm` or `matmul`; None for other nodes."""
-    if node.op != "call" or node.attr[0] not in ("gemm", "matmul") or len(node.shape) != 2:
+    """The matrices [m, k] and [k, n] of which `node` is the product; None for other nodes."""
+    if node.op != "call" or node.attr[0] not in ("matmul", *LIBRARY_PRODUCTS) or len(node.shape) != 2:
         return None
     a, b = (x.args[0] if x.op == "call" and x.attr[0] in _COPIES else x for x in node.args[:2])
     return a, b

@@ -1,38 +1,43 @@
-"""One plan bound to a GPU: its first run launches it as it stands; it is then captured, and from then on replayed.
+"""One plan bound to a GPU: what goes in and comes out of its runs, and whose variables are where.
 
-A run whose kernels can report an error, and that writes variables, is two graphs: the host looks at the error record
-between what may fail and what overwrites.
+The usual run is the quick one: the same plan, and no variable moved since the last run. It brings feeds, replays, and
+takes fetches; all else is looked up beforehand.
 """
 
 from __future__ import annotations
 
 import ctypes
 import time
-import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
 
-from flowc.codegen.cuda.geometry import Geometry, geometry_of
+from flowc.codegen.cuda.geometry import geometry_of
+from flowc.codegen.cuda.library_words import is_library_call
 from flowc.codegen.cuda.target import CudaTarget
-from flowc.codegen.plan import RESHAPED, Column, Plan, Space
-from flowc.framework.errors import InternalError, UnimplementedError
+from flowc.codegen.plan import RESHAPED, Column, Kernel, Plan, Space
+from flowc.framework.errors import UnimplementedError
 from flowc.framework.graph import Graph, Operation
 from flowc.runtime import run_errors
 from flowc.runtime.bound_plan import DECLINED, FastRun
-from flowc.runtime.cuda.device_arrays import DeviceArray
+from flowc.runtime.cuda.captured_steps import Action, CapturedSteps
+from flowc.runtime.cuda.device_arrays import FedArray
 from flowc.runtime.cuda.device_memory import DeviceMemory
+from flowc.runtime.cuda.device_results import DeviceArray
 from flowc.runtime.cuda.driver import Array, DriverError, Gpu
+from flowc.runtime.cuda.exchange import Blocks, Exchange
 from flowc.runtime.cuda.modules import images
 from flowc.runtime.cuda.residents import Resident
 from flowc.runtime.cuda.session_variables import SessionVariables
+from flowc.runtime.cuda.vendor_libraries import LibraryCalls
 from flowc.runtime.executor import KernelFault, numpy_dtype
 from flowc.runtime.fetches import Fetches, as_result
 from flowc.runtime.trace import PlanTimes, TracePart
 from flowc.runtime.variables_store import VariableStore
 
-Launch = tuple[int, Geometry, int, int]  # function, blocks and threads, argument block's place, units
 _HOST_SPACES: Final = (Space.SYMBOL, Space.TAPE, Space.STACK, Space.RUNTIME)
 
 
@@ -56,31 +61,37 @@ class CudaPlan:
             raise UnimplementedError(None, None, f"This run has no GPU plan: {reason}.")
         self.plan, self._gpu, self._store, self._graph = plan, gpu, store, graph
         self._shared, self._residents = variables, variables.on(gpu)
-        gpu.enter()
-        codes = images(plan.kernels, CudaTarget(gpu.info.capability))
-        self._functions = [gpu.load(code, kernel) for code, kernel in zip(codes, plan.kernels, strict=True)]
-        try:
-            self.memory = DeviceMemory(plan, gpu)
-        except MemoryError as error:
-            raise run_errors.out_of_memory(graph, plan, error) from None
-        self._launches = [self._launch(entry) for entry in plan.entries.tolist()]
-        guarded = [i for i, entry in enumerate(plan.entries.tolist()) if entry[Column.GUARD]]
-        split = guarded[0] if guarded and plan.errors else 0
-        every = range(len(self._launches))
-        self._steps = [every[:split], every[split:]] if split else [every]
-        self._names = [spec.name for spec in plan.variables]
-        self._addresses: list[int] | None = None  # of variables, as argument blocks have them
+        self._keeps = bool(plan.variables or plan.state_keys)  # whether runs take the store's lock
+        generated = [kernel for kernel in plan.kernels if not is_library_call(kernel)]
+        codes = images(generated, CudaTarget(gpu.info.capability))
+        with gpu.lock, run_errors.on_gpu(graph, plan, gpu.info):
+            gpu.enter()
+            self._bind(dict(zip(generated, codes, strict=True)))
         self._epoch = -1  # of the store, when variables were looked up last
+        self._settled = -1  # the count of changes of places when all was where this plan's runs leave it
         self._read: list[Resident] = []
         self._written: list[Resident] = []
-        self._graphs = [0] * len(self._steps)  # 0: not captured yet
-        weakref.finalize(self, _forget, gpu, self._graphs)
-        self._runs = 0
+        self._words: list[ctypes.c_int64] = []  # of the session: state words
 
-    def _launch(self, entry: Sequence[int]) -> Launch:
-        kernel, units = entry[Column.KERNEL], entry[Column.UNITS]
-        geometry = geometry_of(self.plan.kernels[kernel].source, units, self._gpu.info.multiprocessors)
-        return self._functions[kernel], geometry, self.memory.base + self.memory.words + 8 * entry[Column.ARGS], units
+    def _bind(self, codes: Mapping[Kernel, bytes]) -> None:
+        """Loads kernels, and allots memory."""
+        plan, gpu = self.plan, self._gpu
+        functions = {kernel: gpu.load(code, kernel) for kernel, code in codes.items()}
+        self._calls = LibraryCalls(plan, gpu)
+        self.memory = DeviceMemory(plan, gpu, self._calls.workspace)
+        launches = [self._launch(functions, *numbered) for numbered in enumerate(plan.entries.tolist())]
+        self._steps = CapturedSteps(plan, gpu, self.memory, launches)
+        self._exchange = Exchange(plan, gpu, self.memory, self._residents.pool, self._graph)
+
+    def _launch(self, functions: Mapping[Kernel, int], number: int, entry: Sequence[int]) -> Action:
+        """What asks for the launch of an entry of the plan."""
+        calls, memory = self._calls, self.memory
+        if number in calls:
+            return lambda: calls.launch(number, memory.staged_words.tolist(), memory.workspace)
+        kernel, units = self.plan.kernels[entry[Column.KERNEL]], entry[Column.UNITS]
+        geometry = geometry_of(kernel.source, units, self._gpu.info.multiprocessors)
+        block = memory.base + memory.words + 8 * entry[Column.ARGS]
+        return partial(self._gpu.launch, functions[kernel], geometry, block, units)
 
     # -- as a bound plan -----------------------------------------------------------------------------------------------
 
@@ -90,10 +101,26 @@ class CudaPlan:
 
     def arrays(self, arrays: Sequence[Any]) -> list[Array]:
         """The same, scalars as arrays."""
+        with self._locked():
+            self._run(arrays, ())
+            return self._exchange.fetched(arrays)
+
+    def run_on_device(self, arrays: Sequence[Any]) -> list[DeviceArray]:
+        """The fetched values, which stay on the GPU."""
+        with self._locked():
+            blocks = self._exchange.blocks()
+            self._run(arrays, blocks)
+            return self._exchange.kept(arrays, blocks)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """For a run: with all locks held, the GPU entered, and errors made public ones."""
+        info = self._gpu.info
         with self._shared.turn:
             self._check()
-            with self._store.lock.held():
-                return self._run(arrays)
+            with self._store.lock.held(), self._gpu.lock, run_errors.on_gpu(self._graph, self.plan, info):
+                self._gpu.enter()
+                yield
 
     def run_traced(self, arrays: Sequence[Any]) -> tuple[list[Any], list[TracePart]]:
         """The same as `run`; the times are those of the whole run, since a graph's launches have none of their own."""
@@ -115,18 +142,29 @@ class CudaPlan:
         """What a run does."""
         return [self.plan]
 
-    def fast_run(self, fetches: Fetches) -> FastRun:
-        """A function of the fed values that gives what the user gets, or DECLINED for values other than as planned."""
-        expected = [(spec.shape, numpy_dtype(spec.dtype)) for spec in self.plan.feeds]
+    def fast_run(self, fetches: Fetches, on_device: bool = False) -> FastRun:
+        """A function of the fed values that gives what the user gets, or DECLINED for what is not the usual run.
+
+        `on_device`: fetched values stay on the GPU.
+        """
+        expected = [(spec.shape, numpy_dtype(spec.dtype), spec) for spec in self.plan.feeds]
+        count, quick, build, ndarray = len(expected), self._quick, fetches.build, np.ndarray
 
         def run(values: Iterable[Any]) -> Any:
             fed = list(values)
-            if len(fed) != len(expected):
+            if len(fed) != count:
                 return DECLINED
-            for value, (shape, dtype) in zip(fed, expected, strict=True):
-                if type(value) is not np.ndarray or value.shape != shape or value.dtype != dtype:
+            for index, (shape, dtype, spec) in enumerate(expected):
+                value = fed[index]
+                kind = type(value)
+                if kind is not ndarray and kind is not FedArray:
+                    if kind is not DeviceArray or value.kind != spec.dtype:
+                        return DECLINED
+                    fed[index] = value.as_feed(spec.name)
+                if value.shape != shape or value.dtype != dtype:
                     return DECLINED
-            return fetches.build(self.run(fed))
+            results = quick(fed, on_device)
+            return DECLINED if results is None else build(results)
 
         return run
 
@@ -141,115 +179,78 @@ class CudaPlan:
         except ValueError as error:
             raise run_errors.changed_variable(self._graph, error) from None
 
-    # -- running -------------------------------------------------------------------------------------------------------
+    # -- the usual run -------------------------------------------------------------------------------------------------
 
-    def _run(self, arrays: Sequence[Any]) -> list[Array]:
-        self._gpu.enter()
-        try:
-            self._bring_in(arrays)
-            self._go()
-        except KernelFault as fault:
-            raise run_errors.of_fault(self._graph, fault) from None
-        except DriverError as error:
-            raise InternalError(None, None, f"/gpu:{self._gpu.info.index}: {error}") from None
-        except MemoryError as error:
-            raise run_errors.out_of_memory(self._graph, self.plan, error) from None
+    def _quick(self, fed: Sequence[Any], on_device: bool) -> list[Any] | None:
+        """The fetched values, feeds being as planned; None if something is not where the last run left it."""
+        with self._shared.turn:
+            if not self._keeps:
+                return self._replayed(fed, on_device)
+            self._store.lock.acquire()
+            try:
+                return self._replayed(fed, on_device)
+            finally:
+                self._store.lock.release()
+
+    def _replayed(self, fed: Sequence[Any], on_device: bool) -> list[Any] | None:
+        if self._settled != self._shared.changes or self._epoch != self._store.lock.epoch:
+            return None
+        exchange, check = self._exchange, self._steps.check
+        with self._gpu.lock:
+            try:
+                self._gpu.enter()
+                blocks = exchange.blocks() if on_device else ()
+                replays = self._steps.replays(exchange.bring(fed, blocks))
+                if replays is None:
+                    return None
+                self._take_states()
+                for replay in replays:
+                    replay()
+                    check()
+            except (KernelFault, DriverError, MemoryError) as error:
+                raise run_errors.of_gpu(self._graph, self.plan, self._gpu.info, error) from None
+            self._keep_states()
+            return exchange.kept(fed, blocks) if on_device else [as_result(array) for array in exchange.fetched(fed)]
+
+    def _take_states(self) -> None:
+        for number, word in enumerate(self._words):
+            self.memory.states[number] = word.value
+
+    def _keep_states(self) -> None:
+        for number, word in enumerate(self._words):
+            word.value = self.memory.states.item(number)
+
+    # -- any run -------------------------------------------------------------------------------------------------------
+
+    def _run(self, arrays: Sequence[Any], blocks: Blocks) -> None:
+        """A run; fetches stay in `blocks`, if there are any. With all locks held."""
+        self._settled = -1
+        self._bring_variables()
+        self._take_states()
+        self._steps.run(self._exchange.bring(arrays, blocks))
         for resident in self._written:
             resident.newest = "device"
         if self._shared.are_on_several:
             self._shared.written((spec.name for spec in self.plan.variables if spec.writes), self._residents)
         self._keep_states()
         self._store.mark_written(self.plan)
-        return self._fetched(arrays)
+        self._settled = self._shared.changes
 
-    def _bring_in(self, arrays: Sequence[Any]) -> None:
-        """Argument blocks, variables, feeds and state words, where they are not on the device already."""
+    def _bring_variables(self) -> None:
+        """Variables, where they are not on the device already."""
         if self._epoch != self._store.lock.epoch:
             self._find_variables()
         if self._shared.are_on_several:
-            self._shared.gather(self._names, self._residents)
+            self._shared.gather([spec.name for spec in self.plan.variables], self._residents)
         self._residents.bring_in(self._read)
-        self.memory.status[:] = 0
-        for number, key in enumerate(self.plan.state_keys):
-            self.memory.states[number] = _word_at(self._store.state_address(key))
-        on_device = []
-        for index, (staged, fed) in enumerate(zip(self.memory.feeds, arrays, strict=True)):
-            if isinstance(fed, DeviceArray):
-                on_device.append((index, fed))
-            else:
-                staged[...] = fed
-        if self.plan.feeds or self.plan.state_keys or self.plan.errors:
-            self.memory.upload()
-        for index, fed in on_device:
-            self._gpu.copy(self.memory.feed_address(index), fed.address, fed.nbytes)
 
     def _find_variables(self) -> None:
-        """Looks variables up after memory of some has changed, and writes argument blocks with their addresses."""
+        """Looks variables up after memory of some has changed; what was captured may have their old addresses."""
         variables = self.plan.variables
         found = self._residents.find(variables)
         self._read = [resident for spec, resident in zip(variables, found, strict=True) if spec.reads]
         self._written = [resident for spec, resident in zip(variables, found, strict=True) if spec.writes]
-        addresses = [resident.address for resident in found]
-        if addresses != self._addresses:
-            self.memory.relocate(addresses)
-            self._addresses = addresses
+        self._words = [ctypes.c_int64.from_address(self._store.state_address(key)) for key in self.plan.state_keys]
+        if self.memory.blocks.point(Space.VARIABLE, [resident.address for resident in found]):
+            self._steps.forget()
         self._epoch = self._store.lock.epoch
-
-    def _go(self) -> None:
-        """A run in steps, each launched, then captured, then replayed; errors are looked for after each."""
-        self._runs += 1
-        for number in range(len(self._steps)):
-            if self._graphs[number]:
-                self._gpu.replay(self._graphs[number])
-            else:
-                self._ask(number)
-            self._gpu.synchronize()
-            self._raise_fault()
-        if self._runs == 1:
-            self._graphs[:] = [self._captured(number) for number in range(len(self._steps))]
-
-    def _captured(self, number: int) -> int:
-        self._gpu.begin_capture()
-        self._ask(number)
-        return self._gpu.end_capture()
-
-    def _ask(self, number: int) -> None:
-        """Asks for one step's launches, and for what comes out."""
-        for index in self._steps[number]:
-            self._gpu.launch(*self._launches[index])
-        if number == len(self._steps) - 1:
-            self.memory.download()
-        else:
-            self.memory.download_status()
-
-    def _raise_fault(self) -> None:
-        error, *details = self.memory.status.tolist()
-        if error and self.plan.errors:  # else nobody has written the record, not even 0
-            raise KernelFault(error - 1, self.plan.errors[error - 1], (details[0], details[1], details[2]))
-
-    def _keep_states(self) -> None:
-        for number, key in enumerate(self.plan.state_keys):
-            _set_word_at(self._store.state_address(key), int(self.memory.states[number]))
-
-    def _fetched(self, arrays: Sequence[Any]) -> list[Array]:
-        computed = iter(self.memory.fetches)
-        known: dict[str, Sequence[Any]] = {"constant": self.plan.constants, "feed": arrays}
-        return [
-            (next(computed) if fetch.source == "kernel" else known[fetch.source][fetch.index]).copy()
-            for fetch in self.plan.fetches
-        ]
-
-
-def _forget(gpu: Gpu, graphs: list[int]) -> None:
-    """Gives graphs back."""
-    gpu.enter()
-    for graph in filter(None, graphs):
-        gpu.forget(graph)
-
-
-def _word_at(address: int) -> int:
-    return ctypes.c_int64.from_address(address).value
-
-
-def _set_word_at(address: int, value: int) -> None:
-    ctypes.c_int64.from_address(address).value = value

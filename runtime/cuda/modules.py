@@ -1,7 +1,7 @@
 """Kernels' code for a device: this process's table, else the cache on disk, else the compiler.
 
 The code is a cubin, or PTX where no assembler is found, which the driver then compiles itself. Only the compiler's step
-imports numba and LLVM.
+imports LLVM.
 """
 
 from __future__ import annotations

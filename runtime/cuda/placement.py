@@ -1,23 +1,26 @@
 """Which device a run's native part takes.
 
 A native part runs on one device as a whole: on the GPU that one of its operations asks for; else, where there is a GPU,
-on the first one, unless an operation that computes asks for the CPU. What a GPU cannot run goes to the CPU; that is an
-error if an operation asks for the GPU, and `allow_soft_placement` is not set.
+on the first one, unless an operation that computes asks for the CPU. Operations that ask for two GPUs, and what a GPU
+cannot run though an operation asks for one, are errors unless `allow_soft_placement` is set: then the GPU that is asked
+for first takes all, or the CPU does.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import Final
 
 from flowc.framework import device as device_lib
 from flowc.framework.config import ConfigProto
+from flowc.framework.device import DeviceSpec
 from flowc.framework.graph import Operation
 from flowc.runtime.cuda.driver import Gpu
 from flowc.runtime.cuda.native_driver import native_gpus
 
-MEMORY_OPS: Final = frozenset({"Const", "Variable", "Placeholder"})  # that compute nothing: where they are told little
+MEMORY_OPS: Final = frozenset({"Const", "Variable", "Placeholder", "Assign"})  # that compute nothing
 _source: list[Callable[[], Sequence[Gpu]]] = [native_gpus]
 
 
@@ -43,15 +46,56 @@ def gpu_of(ops: Sequence[Operation], config: ConfigProto) -> int | None:
     count = len(gpus(config))
     if not count:
         return None
-    wanted = {op._device: device_lib.parse(op._device) for op in ops}
+    asked = asked_gpus(ops, count)
+    if asked:
+        return next(iter(asked))
+    if any(_wanted(op).kind == "CPU" for op in ops if computes(op)):
+        return None
+    remembered = (_wanted(op) for op in ops if remembers(op))
+    return next((w.index or 0 for w in remembered if w.kind == "GPU" and (w.index or 0) < count), 0)
+
+
+def asked_gpus(ops: Iterable[Operation], count: int) -> dict[int, Operation]:
+    """The GPUs, of `count`, that operations ask for by name: each with the first operation that does."""
+    asked: dict[int, Operation] = {}
     for op in ops:
-        spec = wanted[op._device]
-        if spec.kind == "GPU" and (spec.index or 0) < count:
-            return spec.index or 0
-    computes = (op for op in ops if op.type not in MEMORY_OPS)
-    return None if any(wanted[op._device].kind == "CPU" for op in computes) else 0
+        wanted = _wanted(op)
+        if wanted.kind == "GPU" and (wanted.index or 0) < count and computes(op):
+            asked.setdefault(wanted.index or 0, op)
+    return asked
 
 
 def asks_for_gpu(ops: Iterable[Operation]) -> Operation | None:
     """The first operation that asks for a GPU by name."""
-    return next((op for op in ops if op._device and device_lib.parse(op._device).kind == "GPU"), None)
+    return next((op for op in ops if _wanted(op).kind == "GPU" and computes(op)), None)
+
+
+def computes(op: Operation) -> bool:
+    """Whether where the operation is told to be says where a run is to compute."""
+    return not remembers(op) and not is_for_host(op)
+
+
+def remembers(op: Operation) -> bool:
+    """Whether the operation is memory, or reads a variable's: variables go where they are needed."""
+    return op.type in MEMORY_OPS or (op.type == "Identity" and op.inputs[0].op.type == "Variable")
+
+
+def is_for_host(op: Operation) -> bool:
+    """Whether the host does the operation, wherever it is told to be."""
+    return op.type in _host_types()
+
+
+@cache
+def _host_types() -> frozenset[str]:
+    from flowc.codegen.host.registry import host_types
+
+    return frozenset(host_types())
+
+
+@cache
+def _parsed(name: str) -> DeviceSpec:
+    return device_lib.parse(name)
+
+
+def _wanted(op: Operation) -> DeviceSpec:
+    return _parsed(op._device)

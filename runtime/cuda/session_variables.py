@@ -13,14 +13,19 @@ from flowc.runtime.variables_store import VariableStore
 class SessionVariables:
     """Where a session's variables are newest. Runs that use variables take turns (`turn`), on whatever device.
 
-    It is the store's `elsewhere` from its making on.
+    It is the store's `elsewhere` from its making on. `changes` counts how often a newest value came to be in another
+    place: while it stands still, a plan that has run once finds its variables where it left them.
     """
 
     def __init__(self, store: VariableStore) -> None:
         self.store = store
         self.turn = threading.RLock()
+        self.changes = 0
         self._residents: dict[int, ResidentVariables] = {}
         store.elsewhere = self
+
+    def _note_change(self) -> None:
+        self.changes += 1
 
     @property
     def are_on_several(self) -> bool:
@@ -30,7 +35,7 @@ class SessionVariables:
     def on(self, gpu: Gpu) -> ResidentVariables:
         """The variables on a GPU."""
         if gpu.info.index not in self._residents:
-            self._residents[gpu.info.index] = ResidentVariables(gpu, self.store)
+            self._residents[gpu.info.index] = ResidentVariables(gpu, self.store, self._note_change)
         return self._residents[gpu.info.index]
 
     def bring_home(self, names: Iterable[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,7 @@ from flowc.runtime.cuda.driver import Bytes, DeviceMemoryError, GpuInfo
 from tests.gpu.simulator import simulate
 
 ALIGNMENT = 256
+STREAM = 0x5000  # of the first GPU; the next have the next numbers
 GUARD = 256  # bytes around each block that nobody may touch
 
 
@@ -21,7 +23,8 @@ class RecordingGpu:
     """See `flowc.runtime.cuda.driver.Gpu`. `calls`: the names of what was asked for, in order."""
 
     def __init__(self, index: int = 0, memory: int = 1 << 30, simulated: bool = True) -> None:
-        self.info = GpuInfo(index, "a recording stub", (9, 0), 2, memory)
+        self.info = GpuInfo(index, "a recording stub", (9, 0), 2, memory, index)
+        self.lock = threading.RLock()
         self.calls: list[str] = []
         self.simulated = simulated
         self._blocks: dict[int, tuple[int, Any]] = {}
@@ -73,6 +76,9 @@ class RecordingGpu:
     def launch(self, function: int, geometry: Geometry, args: int, units: int) -> None:
         self._ask("launch", lambda: self._simulate(function, geometry, args, units))
 
+    def stream(self) -> int:
+        return STREAM + self.info.index
+
     def begin_capture(self) -> None:
         self.calls.append("begin_capture")
         assert self._noted is None, "a capture within a capture"
@@ -85,10 +91,20 @@ class RecordingGpu:
         self._graphs[number], self._noted = self._noted, None
         return number
 
-    def replay(self, graph: int) -> None:
-        self.calls.append("replay")
-        assert self._noted is None
-        self._pending.extend(self._graphs[graph])
+    def replay(self, graph: int) -> Callable[[], None]:
+        def run() -> None:
+            self.calls.append("replay")
+            assert self._noted is None
+            self._pending.extend(self._graphs[graph])
+            self.synchronize()
+
+        return run
+
+    def wait_for(self, stream: int) -> None:
+        self.calls.append(f"wait_for {stream}")
+
+    def holds(self, address: int) -> bool:
+        return any(at <= address < at + max(size, 1) for at, (size, _) in self._blocks.items())
 
     def forget(self, graph: int) -> None:
         self.calls.append("forget")

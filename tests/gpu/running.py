@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from flowc.codegen.plan import Kernel
 from flowc.codegen.templates import Launch
 from flowc.runtime.cuda import cuda_plan, placement
 from flowc.runtime.cuda.driver import Gpu
+from flowc.runtime.cuda.vendor_libraries import Installed, using_libraries
 from tests.gpu.corpus import Case
 
 ELF = b"\x7fELF"
@@ -69,9 +71,10 @@ def watching(monkeypatch: pytest.MonkeyPatch) -> Iterator[Seen]:
         seen.kernels.update({kernel.name: kernel for kernel in kernels})
         return [ELF] * len(kernels)
 
-    changed = backend.Backend("cuda", cuda.render, launches, cuda.has_tiles, cuda.runs_regions)
+    changed = replace(cuda, launches=launches)
     with monkeypatch.context() as patch:
         patch.setattr(backend, "_backend", lambda name: changed if name == "cuda" else cpu)
         patch.setattr(cuda_plan, "images", images)
         patch.setattr("flowc.runtime.plan_cache._key_or_none", lambda *run: None)  # plans are to be made here
-        yield seen
+        with using_libraries(Installed(no_blas="not in tests", no_dnn="not in tests")):
+            yield seen

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import flowc as tf
-from flowc.runtime.cuda.native_driver import chain_problem, native_gpus
+from flowc.runtime.cuda.driver_library import chain_problem
+from flowc.runtime.cuda.native_driver import native_gpus
 from tests.fuzz.check import check
 from tests.fuzz.generate import generate
 from tests.gpu.corpus import CASES
@@ -63,6 +64,49 @@ def test_runs_repeat_to_the_bit() -> None:
                 session.run(step)
             results.append(session.run(loss).tobytes())
     assert results[0] == results[1]
+
+
+def test_results_stay_on_the_device_and_go_round() -> None:
+    x = tf.placeholder(tf.float32, [None, 70], name="x")
+    y = tf.tanh(x) * 2.0
+    data = np.random.default_rng(0).standard_normal((33, 70), np.float32)
+    with tf.Session() as session:
+        expected = value = data
+        for _ in range(5):
+            expected = session.run(y, {x: expected})
+            value = session.run(y, {x: value}, device_fetches=True)
+        np.testing.assert_array_equal(value.numpy(), expected)
+        first = session.run(y, {x: data}, device_fetches=True)
+        session.run(y, {x: -data}, device_fetches=True)
+        np.testing.assert_array_equal(first.numpy(), session.run(y, {x: data}))
+
+
+@pytest.mark.parametrize("library", ["torch", "cupy"])
+def test_arrays_of_other_libraries(library: str) -> None:
+    other = pytest.importorskip(library)
+    data = np.arange(12, dtype=np.float32).reshape(3, 4)
+    theirs = other.from_numpy(data).cuda() if library == "torch" else other.asarray(data)
+    x = tf.placeholder(tf.float32, [3, 4], name="x")
+    with tf.Session() as session:
+        y = x + 1.0
+        for _ in range(3):
+            np.testing.assert_array_equal(session.run(y, {x: theirs}), data + 1)
+        back = other.from_dlpack(session.run(y, {x: theirs}, device_fetches=True))
+        again = session.run(y, {x: back})  # the memory of which is still ours
+    np.testing.assert_array_equal(again, data + 2)
+
+
+@pytest.mark.skipif(len(native_gpus()) < 2, reason="fewer than two GPUs")
+def test_a_variable_moves_between_two_gpus() -> None:
+    w = tf.Variable(tf.zeros([2]), name="w")
+    steps = []
+    for name in ("/gpu:0", "/gpu:1"):
+        with tf.device(name):
+            steps.append(tf.assign_add(w, np.ones(2, np.float32)))
+    with tf.Session() as session:
+        session.run(tf.initialize_all_variables())
+        for count, step in enumerate([*steps, *steps, steps[0], steps[0], steps[1]], 1):
+            assert session.run(step).tolist() == [count, count]
 
 
 def test_two_sessions_at_once() -> None:

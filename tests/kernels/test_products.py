@@ -31,7 +31,7 @@ class Product:
         p = self.runner.program
         left, right = self._view(a, turn_a), self._view(b, turn_b)
         dtype, shape = as_dtype(a.dtype), (*left.shape[:-1], right.shape[-1])
-        if has_few_rows(left.shape[-2]):
+        if has_few_rows(left.shape[-2], right.shape[-1]):
             left = p.call("matmul_left", [left], copied_shape(left, right), dtype, columns=right.shape[-1])
         else:
             right = p.call("matmul_right", [right], copied_shape(left, right), dtype, rows=left.shape[-2])
