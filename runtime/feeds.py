@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from numbers import Number
-from typing import Any, Final, NoReturn, cast
+from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -12,8 +12,9 @@ import numpy.typing as npt
 from flowc.framework.dtypes import DType, string
 from flowc.framework.graph import Graph, Operation, Tensor
 from flowc.framework.source import warn_user
-from flowc.runtime.cuda.device_arrays import FedArray, fed_array
-from flowc.runtime.cuda.device_results import DeviceArray
+
+if TYPE_CHECKING:
+    from flowc.runtime.cuda.device_arrays import FedArray
 
 Array = npt.NDArray[Any]
 
@@ -79,6 +80,11 @@ def as_fed(tensor: Tensor, value: Any) -> Array:
 
 def _on_device(tensor: Tensor, target: np.dtype[Any], value: Any) -> FedArray | None:
     """An array on a GPU as it is, if it is of the tensor's type and shape; None for what is no array on a GPU."""
+    if not hasattr(value, "__cuda_array_interface__") and not hasattr(value, "__dlpack_device__"):
+        return None
+    from flowc.runtime.cuda.device_arrays import fed_array
+    from flowc.runtime.cuda.device_results import DeviceArray
+
     array = value.as_feed(tensor.name) if type(value) is DeviceArray else fed_array(tensor.name, value)
     if array is None:
         return None

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
-from flowc.codegen.backend import compiling_for
-from flowc.codegen.cuda.vendor import using_vendor
 from flowc.codegen.feed_spec import FeedSpec, NeedsFeedValues, NeedsSegments, NeedsVariableShapes
 from flowc.codegen.plan import Plan
 from flowc.framework.config import ConfigProto
@@ -21,12 +19,7 @@ from flowc.framework.graph import Graph, Operation, Tensor
 from flowc.runtime import devices
 from flowc.runtime.bound_plan import BoundPlan
 from flowc.runtime.collection import collector_paused
-from flowc.runtime.cuda.cuda_plan import CudaPlan
-from flowc.runtime.cuda.driver import Gpu
-from flowc.runtime.cuda.host_plan import HostPlan
 from flowc.runtime.cuda.placement import asks_for_gpu, gpu_of, gpus
-from flowc.runtime.cuda.session_variables import SessionVariables
-from flowc.runtime.cuda.vendor_libraries import LibraryRefusal, installed
 from flowc.runtime.forks import renew_in_child
 from flowc.runtime.kernels import compile_kernels
 from flowc.runtime.misses import MissWatch
@@ -38,6 +31,7 @@ from flowc.runtime.variables_store import VariableStore
 if TYPE_CHECKING:
     from flowc.codegen.host.registry import Resources
     from flowc.codegen.segments import Segment
+    from flowc.runtime.cuda.gpu_plans import GpuPlans
 
 Array = npt.NDArray[Any]
 AnyRun = Any  # BoundPlan or SegmentedRun, which run alike
@@ -55,12 +49,12 @@ class SessionPlans:
         self._lock = threading.RLock()
         renew_in_child(self, "_lock", threading.RLock)
         self._debug = debug_level()
-        self._shared = SessionVariables(store) if gpus(config) else None
+        self._gpu_plans = _gpu_plans(graph, store, config) if gpus(config) else None
 
     def release(self) -> None:
         """Gives back what the session keeps on GPUs; it will not run again."""
-        if self._shared is not None:
-            self._shared.release()
+        if self._gpu_plans is not None:
+            self._gpu_plans.release()
 
     def clear(self) -> None:
         """Forgets all plans: operations that they were made of have changed."""
@@ -134,11 +128,11 @@ class SessionPlans:
 
     def _placed(self, signature: Signature, form: Form, make: Callable[[], Plan], ops: Sequence[Operation]) -> AnyRun:
         """What runs the plan on a GPU if that is where it belongs and can be, else on the CPU."""
-        index = None if self._shared is None else gpu_of(ops, self._config)
-        if self._shared is None or index is None:
+        index = None if self._gpu_plans is None else gpu_of(ops, self._config)
+        if self._gpu_plans is None or index is None:
             return self._bound(signature, form, make)
         try:
-            return self._on_gpu(gpus(self._config)[index], self._shared, make)
+            return self._gpu_plans.on_gpu(index, make)
         except UnimplementedError as error:
             asking = asks_for_gpu(ops)
             if asking is not None and not self._config.allow_soft_placement:
@@ -146,21 +140,6 @@ class SessionPlans:
             if self._debug >= 1 or self._config.log_device_placement:
                 say(f"on the CPU: {error.message}")
             return self._bound(signature, form, make)
-
-    def _on_gpu(self, gpu: Gpu, shared: SessionVariables, make: Callable[[], Plan]) -> CudaPlan:
-        """The plan on a GPU, made with all of NVIDIA's libraries that are installed and can do what it asks of them."""
-        libraries = installed().vendor(self._config.gpu_options.float32_precision)
-        while True:
-            with compiling_for("cuda"), using_vendor(libraries), collector_paused():
-                plan = make()
-            changed = self._store.reshaped(plan)
-            if changed:
-                raise NeedsVariableShapes(sorted(changed))
-            try:
-                return CudaPlan(plan, gpu, shared, self._store, self._graph)
-            except LibraryRefusal as refusal:
-                refusal.tell()
-                libraries = libraries.without(refusal.feature, refusal.why)
 
     def _bound(self, signature: Signature, form: Form, make: Callable[[], Plan]) -> BoundPlan:
         start = time.perf_counter()
@@ -171,14 +150,20 @@ class SessionPlans:
             raise NeedsVariableShapes(sorted(changed))
         reason = self._watch.note(signature, form, len(self._graph._by_name))
         addresses = compile_kernels(plan.kernels, needed_soon=FUNCTIONS.values())
-        if self._shared is None:
+        if self._gpu_plans is None:
             bound = BoundPlan(plan, addresses, self._store, self._graph)
         else:
-            bound = HostPlan(plan, addresses, self._store, self._graph, self._shared)
+            bound = self._gpu_plans.on_host(plan, addresses)
         if self._debug >= 1:
             milliseconds = 1e3 * (time.perf_counter() - start)
             say(f"plan miss: {_describe(signature)}: {reason}; {len(plan.kernels)} kernels, {milliseconds:.1f} ms")
         return bound
+
+
+def _gpu_plans(graph: Graph, store: VariableStore, config: ConfigProto) -> GpuPlans:
+    from flowc.runtime.cuda.gpu_plans import GpuPlans
+
+    return GpuPlans(graph, store, config)
 
 
 def check_run(config: ConfigProto, signature: Signature) -> list[Operation]:

@@ -6,7 +6,7 @@ import os
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from flowc.codegen.host.registry import VARIABLES, Resources
 from flowc.codegen.plan import Plan
@@ -18,13 +18,15 @@ from flowc.framework.graph import Graph
 from flowc.framework.stacks import session_stack
 from flowc.runtime import feeds as feeds_lib, fetches as fetches_lib, trace as trace_lib
 from flowc.runtime.bound_plan import DECLINED, FastRun, decline
-from flowc.runtime.cuda.cuda_plan import CudaPlan
 from flowc.runtime.feeds import FeedKeys
 from flowc.runtime.fetches import Fetches
 from flowc.runtime.plans import SessionPlans
 from flowc.runtime.run_plan import RunPlan
 from flowc.runtime.signature import Signature
 from flowc.runtime.variables_store import VariableStore
+
+if TYPE_CHECKING:
+    from flowc.runtime.cuda.cuda_plan import CudaPlan
 
 Path = str | os.PathLike[str]
 
@@ -335,6 +337,8 @@ class InteractiveSession(Session):
 
 def _plan_on_gpu(bound: Any) -> CudaPlan:
     """What runs, if its values can stay on a GPU."""
+    from flowc.runtime.cuda.cuda_plan import CudaPlan
+
     if isinstance(bound, CudaPlan):
         return bound
     kinds = {type(part) for part in bound.parts()}

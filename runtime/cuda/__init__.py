@@ -1,5 +1,6 @@
 """Running plans on NVIDIA GPUs.
 
+presence         whether the driver is installed
 driver           what the rest asks of a GPU, as an interface
 driver_library   the CUDA driver's library, through ctypes: errors, versions, and what is wrong with them
 native_driver    GPUs by that library
@@ -19,5 +20,6 @@ captured_steps   what a plan asks of a device in a run: launched, captured, repl
 exchange         feeds and fetches of a plan's runs, on the host and on the device
 cuda_plan        one plan bound to a device: its runs, its variables, and the locks that they take
 host_plan        plans of the CPU in a session whose variables may live on a GPU
+gpu_plans        a session's plans on GPUs
 placement        which device a run's native part takes
 """

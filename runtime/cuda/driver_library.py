@@ -15,8 +15,8 @@ from typing import Any, Final
 
 from flowc.codegen.cuda.target import assembler
 from flowc.runtime.cuda.driver import DeviceMemoryError, DriverError, MismatchError
+from flowc.runtime.cuda.presence import LIBRARY
 
-LIBRARY: Final = "libcuda.so.1"
 LEAST_DRIVER: Final = 11040  # that has all functions that are called
 _OUT_OF_MEMORY: Final = 2
 _PINS: Final = "cuMemHostAlloc"

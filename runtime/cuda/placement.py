@@ -11,17 +11,29 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from flowc.framework import device as device_lib
 from flowc.framework.config import ConfigProto
 from flowc.framework.device import DeviceSpec
 from flowc.framework.graph import Operation
-from flowc.runtime.cuda.driver import Gpu
-from flowc.runtime.cuda.native_driver import native_gpus
+from flowc.runtime.cuda.presence import is_driver_installed
+
+if TYPE_CHECKING:
+    from flowc.runtime.cuda.driver import Gpu
 
 MEMORY_OPS: Final = frozenset({"Const", "Variable", "Placeholder", "Assign"})  # that compute nothing
-_source: list[Callable[[], Sequence[Gpu]]] = [native_gpus]
+
+
+def _native_gpus() -> Sequence[Gpu]:
+    if not is_driver_installed():
+        return ()
+    from flowc.runtime.cuda.native_driver import native_gpus
+
+    return native_gpus()
+
+
+_source: list[Callable[[], Sequence[Gpu]]] = [_native_gpus]
 
 
 def gpus(config: ConfigProto | None = None) -> Sequence[Gpu]:
