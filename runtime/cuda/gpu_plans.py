@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from flowc.codegen.backend import compiling_for
 from flowc.codegen.cuda.vendor import using_vendor
@@ -45,6 +45,6 @@ class GpuPlans:
                 refusal.tell()
                 libraries = libraries.without(refusal.feature, refusal.why)
 
-    def on_host(self, plan: Plan, addresses: dict[str, int]) -> HostPlan:
+    def on_host(self, plan: Plan, addresses: Sequence[int]) -> HostPlan:
         """A plan on the CPU, which fetches the variables that it needs from the GPUs."""
         return HostPlan(plan, addresses, self._store, self._graph, self._variables)
