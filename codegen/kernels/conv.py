@@ -9,8 +9,9 @@ A result of several phases is put together of convolutions that each give every 
 gradient of a convolution with strides is of that kind. Params: `phases`, one `Phase` each; `bias`, `relu`: whether the
 bias is added, and whether max(…, 0) is taken, before the result is stored.
 
-The work is divided into strips (`flowc.codegen.kernels.strips`). Where windows reach over the edge of the image, the
-kernel copies the pixels of a strip and zeros around them; else it reads the image itself. The elements of a tile are
+The work is divided into strips (`flowc.codegen.kernels.strips`). Where windows reach over the sides of the image, the
+kernel copies the pixels of a strip and zeros beside them; else it reads the image itself. Rows of a window above or
+below the image are left out. The elements of a tile are
 neighbours in a row of the result; the last tile of a row is moved back, so that all are whole. The distance between the
 pixels that a tile reads is a constant, which is part of the instruction.
 """
@@ -31,7 +32,6 @@ from flowc.codegen.kernels.strips import (
     copy_strip,
     indented,
     named_words,
-    needs_zeros,
     pixels_met,
     strip_depth,
     strip_fits,
@@ -85,15 +85,18 @@ def conv2d_{NAME}_{T}(args, lo, hi):
                 next_panel = first_panel
             for i in range(height):
                 at = result_start + n * result_step + (row + i) * result_row + column * result_pixel + panel * {C}
+                top = (row + i) * down - above
+                low = imax(0 - top, 0)
+                high = imin(image_height - top, taps)
                 for tile in range(tiles):
                     j = imin(tile * {R}, width - {R})
                     c = tile_{T}({R}, {C})
-                    x = advance(base, i * down * line_step + j * {STEP})
-                    f = advance(filter, panel * taps * runs * run * {C})
+                    x = advance(base, (i * down + low) * line_step + j * {STEP})
+                    f = advance(filter, (panel * taps + low) * runs * run * {C})
                     soon = advance(f, {AHEAD})
                     if pace < {C}:
                         soon = advance(filter, (next_panel * {C} + (i * tiles + tile) * pace) * taps * runs * run)
-                    for k in range(taps):
+                    for k in range(low, high):
                         for p in range(runs):
                             for t in range(run):
                                 prefetch(soon, 0)
@@ -109,8 +112,8 @@ def conv2d_{NAME}_{T}(args, lo, hi):
                     else:
                         tile_store(c, edge, {C})
                         for r in range({R}):
-                            for e in range(columns):
-                                y[r * result_pixel + e] = edge[r * {C} + e]
+                            pixel = address(advance(y, r * result_pixel))
+                            memory_copy(pixel, address(advance(edge, r * {C})), columns * {SIZE})
 """
 
 
@@ -229,9 +232,9 @@ def _pace(panel_bytes: int, tiles: int, tile: Tile) -> int:
 
 
 def _is_copied(image: Node, phase: Phase) -> bool:
-    """Whether strips are copied: for the zeros around them, or to have their pixels further apart."""
+    """Whether strips are copied: for the zeros beside them, or to have their pixels further apart."""
     apart = _pitch(phase, image.shape[3], image.dtype) > image.shape[3]
-    return not phase.is_empty and (apart or needs_zeros(image, phase.down, phase.across))
+    return not phase.is_empty and (apart or max(phase.across.before, phase.across.after(image.shape[2])) > 0)
 
 
 def _division(image: Node, phase: Phase, piece: int, panels: int) -> tuple[int, int]:
@@ -261,7 +264,7 @@ def _code(call: Node, phase: Phase, tile: Tile, words: dict[str, int]) -> Kernel
         STRIP=str(STRIP_BYTES + SLACK_BYTES),
         EDGE=str(tile.rows * tile.columns * call.dtype.size),
         NAMES=named_words(words, 4),
-        COPY=copy_strip(3),
+        COPY=copy_strip(3, call.dtype.size),
         AHEAD=str(_AHEAD * tile.columns),
         EPILOGUE=indented("\n".join(epilogue), 5),
     )

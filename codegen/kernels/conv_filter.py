@@ -9,7 +9,7 @@ hold less filters than it has columns; what lies there has no meaning.
 
 A part goes over its strips of the images (`flowc.codegen.kernels.strips`) one after the other. It copies the pixels of
 a chunk of the channels with zeros around them, and the gradients of a panel of filters, and adds to each tile the
-products of all results of the strip, in order.
+products of all results of the strip, in order, but for rows that would meet only zeros.
 """
 
 from __future__ import annotations
@@ -83,20 +83,20 @@ def conv2d_filter_{NAME}_{T}(args, lo, hi):
                         place = (n * all_rows + row + i) * all_columns + column + j
                         g = advance(gradient, place * filters + panel * {C})
                         s = advance(sheet, (i * width + j) * {C})
-                        for e in range(columns):
-                            s[e] = g[e]
-                        for e in range(columns, {C}):
-                            s[e] = 0
+                        memory_copy(address(s), address(g), columns * {SIZE})
+                        memory_fill(address(s) + columns * {SIZE}, 0, ({C} - columns) * {SIZE})
                 z = advance(result, (section * panels + panel) * taps * runs * run * {C})
                 for k in range(taps):
+                    low = imax(idiv(imax(above - k + down - 1, 0), down) - row, 0)
+                    high = imin(idiv(imax(image_height + above - k + down - 1, 0), down) - row, height)
                     for p in range(runs):
                         for tile in range(tiles):
                             c = tile_{T}({R}, {C})
                             if number > part * share:
                                 c = tile_load(c, z, {C})
-                            x = advance(strip, k * line_step + p * pitch + tile * {R})
-                            s = sheet
-                            for i in range(height):
+                            x = advance(strip, (k + low * down) * line_step + p * pitch + tile * {R})
+                            s = advance(sheet, low * width * {C})
+                            for i in range(low, high):
                                 for j in range(width):
                                     c = tile_fma(c, advance(x, j * step), 1, s)
                                     s = advance(s, {C})
@@ -234,5 +234,6 @@ def _code(call: Node, words: dict[str, int]) -> Kernel:
         STRIP=str(STRIP_BYTES + SLACK_BYTES),
         SHEET=str(_PANEL_BYTES),
         NAMES=named_words(words, 3),
-        COPY=copy_strip(3),
+        COPY=copy_strip(3, call.dtype.size),
+        SIZE=str(call.dtype.size),
     )

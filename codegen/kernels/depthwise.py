@@ -266,6 +266,6 @@ def _code(text: str, call: Node, name: str, words: dict[str, int], rows: int, **
         SHEET=str(_SHEET_BYTES),
         NAMES=named_words(words, 3),
         WHERE=indented(_STRIP.format(T=kind, LEAST=names.pop("LEAST")), deep),
-        COPY=copy_strip(deep, COPY_CHUNK.format(T=kind, C=chunk, ELEMENTS=indented(COPY_ELEMENTS, 1))),
+        COPY=copy_strip(deep, call.dtype.size, COPY_CHUNK.format(T=kind, C=chunk, ELEMENTS=indented(COPY_ELEMENTS, 1))),
         **names,
     )

@@ -27,35 +27,32 @@ inside = imax(imin(image_width - imax(start, 0), pixels - before), 0)
 for r in range(count):
     line = advance(strip, r * line_step)
     if first + r < 0 or first + r >= image_height:
-        for j in range(pixels * pitch):
-            line[j] = 0
+        memory_fill(address(line), 0, pixels * pitch * {SIZE})
     else:
         source = advance(image, (first + r) * image_row + imax(start, 0) * image_pixel)
-        for j in range(before * pitch):
-            line[j] = 0
+        memory_fill(address(line), 0, before * pitch * {SIZE})
         target = advance(line, before * pitch)
         if pitch == image_pixel:
-            for j in range(inside * pitch):
-                target[j] = source[j]
+            memory_copy(address(target), address(source), inside * pitch * {SIZE})
         else:
             for p in range(inside):
 {COPY_PIXEL}
                 target = advance(target, pitch)
                 source = advance(source, image_pixel)
-        for j in range((before + inside) * pitch, pixels * pitch):
-            line[j] = 0
+        target = advance(line, (before + inside) * pitch)
+        memory_fill(address(target), 0, (pixels - before - inside) * pitch * {SIZE})
 """
 COPY_ELEMENTS: Final = """
-for j in range(kept):
-    target[j] = source[j]
-for j in range(kept, pitch):
-    target[j] = 0
+memory_copy(address(target), address(source), kept * {SIZE})
+memory_fill(address(target) + kept * {SIZE}, 0, (pitch - kept) * {SIZE})
 """
 
 
-def copy_strip(levels: int, copy_pixel: str = COPY_ELEMENTS) -> str:
-    """The text that copies a strip, for a place so many levels deep. `copy_pixel`: from `source` to `target`."""
-    return indented(COPY_STRIP.format(COPY_PIXEL=indented(copy_pixel, 4)), levels)
+def copy_strip(levels: int, size: int, copy_pixel: str = COPY_ELEMENTS) -> str:
+    """The text that copies a strip of elements of `size` bytes, for a place so many levels deep. `copy_pixel`: from
+    `source` to `target`."""
+    pixel = indented(copy_pixel.format(SIZE=size), 4)
+    return indented(COPY_STRIP.format(SIZE=size, COPY_PIXEL=pixel), levels)
 
 
 def needs_zeros(image: Node, down: Windows, across: Windows) -> bool:

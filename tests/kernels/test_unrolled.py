@@ -60,6 +60,14 @@ def test_two_products_copy_what_they_need(graph: tf.Graph) -> None:
     assert launches(names, "matmul_right") == 0
 
 
+def test_a_matrix_that_others_than_products_read_is_not_laid_out(graph: tf.Graph) -> None:
+    x, w = tf.placeholder(tf.float32, (20, 300)), tf.placeholder(tf.float32, (300, 170))
+    arrays = {x: values((20, 300), "float32"), w: values((300, 170), "float32", seed=1)}
+    (got, *_), names = run([tf.matmul(x, w), tf.square(w), tf.reduce_sum(w), tf.transpose(w)], arrays)
+    np.testing.assert_allclose(got, arrays[x] @ arrays[w].astype(np.float64), rtol=1e-5, atol=1e-4)
+    assert launches(names, "matmul_right") == 0
+
+
 def test_a_shared_matrix_may_change_in_the_run(graph: tf.Graph) -> None:
     """A step of gradient descent: products of few rows are added to the matrix that others of them read."""
     start = values((300, 170), "float32", seed=3)
