@@ -119,7 +119,11 @@ for number in range(together * tiles):
     x = advance(left, tile * {R} * {PITCH})
     y = advance(right, p * panel_step)
 {STEPS}
-{EPILOGUE}
+    if first + depth == k:
+        if biased != 0:
+            c = tile_add_row(c, advance(bias, start + (panel + p) * {C}))
+        if positive != 0:
+            c = tile_relu(c)
     if whole:
         tile_store(c, z, n)
     else:

@@ -177,8 +177,10 @@ def _product(call: Node, pointers: tuple[Pointer, ...], factors: Sequence[Node])
         words |= {"a_step": step, "a_batch": _batch_step(source)}
     near = k <= _span(call.dtype) and factors[1].size * call.dtype.size <= _NEAR_BYTES * batch
     words["by_rows"] = int(not few and near)
+    params = params_of(call)
     words["added"] = int(len(factors) < len(call.args) and call.attr[0] == "matmul_add")
-    alpha = params_of(call).get("alpha")
+    words |= {"biased": int(bool(params.get("bias"))), "positive": int(bool(params.get("relu")))}
+    alpha = params.get("alpha")
     scale = (bits_of(alpha, call.dtype),) if alpha is not None else ()
     units = batch * words["blocks"]
     moved = (call.size + sum(factor.size for factor in factors)) * call.dtype.size
@@ -239,17 +241,15 @@ def _code(call: Node, tile: Tile, few: bool, turned: bool, words: dict[str, int]
     size = call.dtype.size
     scaled = "alpha" in params
     names = _names(call.dtype, tile, scaled)
-    extras = "_add" * words["added"] + "_bias" * bool(params.get("bias")) + "_relu" * bool(params.get("relu"))
+    shared = few and bool(params.get("panels"))
     columns = _together(tile)
-    names |= {"EPILOGUE": _epilogue(call, tile), "PANELS": str(columns)}
-    ahead = few and not params.get("panels")
-    if ahead:
+    names |= {"PANELS": str(columns)}
+    if few and not shared:
         names |= _lines_ahead(call.dtype, tile, turned)
-    tiles = TILES.format(**names, STEPS=_filled(STEPS_AHEAD if ahead else STEPS, 1, names))
+    tiles = TILES.format(**names, STEPS=_filled(STEPS_AHEAD if few and not shared else STEPS, 1, names))
     slack = int(names["L"])  # rows of a square that is transposed
     right = f"ptr_{names['T']}(scratch({SPAN_BYTES * columns * tile.columns}), 4)"
-    if few and params.get("panels"):
-        extras = "_panels" + extras
+    if shared:
         right = f"ptr_{names['T']}(w[1], 1)"
         places = {"RIGHT_PANELS": _filled(PANELS_OF_ALL, 4, names), "TILES": indented(tiles, 4)}
     elif few:
@@ -260,7 +260,7 @@ def _code(call: Node, tile: Tile, few: bool, turned: bool, words: dict[str, int]
         places = {"COPY_LEFT": _filled(copy, 3, names), "TILES": indented(tiles, 3)}
     return kernel(
         OF_FEW_ROWS if few else OF_MANY_ROWS,
-        NAME=f"{'few' if few else 'many'}_{tile.rows}x{tile.columns}" + "_turned" * turned + extras,
+        NAME=f"{'few' if few else 'many'}_{tile.rows}x{tile.columns}" + "_turned" * turned + "_panels" * shared,
         NAMES=_named(words, 4, scaled, names),
         LEFT=str((FEW_ROWS + slack) * _pitch(call.dtype) * size),
         RIGHT=right,
@@ -294,15 +294,3 @@ def _named(words: dict[str, int], first: int, scaled: bool, names: dict[str, str
     lines = named_words(words, first)
     address = f"args + {8 * (first + len(words))}"
     return f"{lines}\n    alpha = ptr_{names['T']}({address}, -1)[0]" if scaled else lines
-
-
-def _epilogue(call: Node, tile: Tile) -> str:
-    params = params_of(call)
-    lines = []
-    if params.get("bias"):
-        lines.append(f"c = tile_add_row(c, advance(bias, start + (panel + p) * {tile.columns}))")
-    if params.get("relu"):
-        lines.append("c = tile_relu(c)")
-    if lines:
-        lines = ["if first + depth == k:", *("    " + line for line in lines)]
-    return indented("\n".join(lines), 1)
