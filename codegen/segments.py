@@ -17,7 +17,7 @@ from typing import Final
 
 import flowc.codegen.host  # registers the host functions
 import flowc.codegen.lower  # noqa: F401  # registers the lowerings
-from flowc.codegen.host.registry import host_function
+from flowc.codegen.host.registry import host_function, reads_in_place
 from flowc.codegen.ir import Shape
 from flowc.codegen.lower.registry import bounded_of, changed_inputs, size_rule, update_of
 from flowc.framework.dtypes import string
@@ -159,6 +159,11 @@ class Progress:
     def _units(self) -> dict[Operation, Unit]:
         return {op: unit for unit in self.order for op in operations_of(unit)}
 
+    @cached_property
+    def _changed(self) -> frozenset[str]:
+        """The variables that the run changes."""
+        return frozenset(state.variable for unit in self.order for state in states_of(unit))
+
     def unit_of(self, op: Operation) -> Unit:
         """The operation itself, or the loop or the conditional that it is in."""
         return self._units.get(op, op)
@@ -292,7 +297,11 @@ class Progress:
 
     def _sees(self, op: Operation, ref: Tensor) -> bool:
         """Whether an op of the host has to be told what a reference refers to."""
-        return self.on_host(op) and ref not in self.available
+        return self.on_host(op) and ref not in self.available and not self._in_place(op, ref)
+
+    def _in_place(self, op: Operation, ref: Tensor) -> bool:
+        """Whether an op of the host reads the variable where it lives: nothing in the run changes it."""
+        return reads_in_place(op._type) and ref._op._type == "Variable" and ref._op._name not in self._changed
 
     def _inputs(self, ops: Sequence[Unit]) -> tuple[tuple[Tensor, ...], list[Operation]]:
         """The arrays that `ops` read, and the constants of earlier segments, which are repeated."""

@@ -27,12 +27,14 @@ from flowc.runtime import native
 from flowc.runtime.buffers import OutputArrays, Words, address_of
 from flowc.runtime.instance import Instance, Storage
 from flowc.runtime.layout import Block
-from flowc.runtime.native_code import FAULT, STALE
+from flowc.runtime.native_code import FAULT, LOCKED, STALE
 from flowc.runtime.pool import pool
 
 Array = npt.NDArray[Any]
 
-_SHORT_RUN_NS = 2000  # a shorter run keeps the GIL: releasing it costs more than other threads could do meanwhile
+# A shorter run keeps the GIL: threads that hand it over to each other sleep and wake at each run, some 10 µs a time.
+_SHORT_RUN_NS = 30000
+_SHORT_LOOP_NS = 2000  # where loops repeat what is counted once
 _ENTRY_NS = 5
 _CHUNK_NS = 5000  # what `grain` units of work take
 _BYTES_PER_NS = 8
@@ -64,7 +66,7 @@ class Executable:
         self._lock = threading.Lock()
         self._computed = [i for i, fetch in enumerate(plan.fetches) if fetch.source == "kernel"]
         self.outputs = [OutputArrays(plan.fetches[i].shape, numpy_dtype(plan.fetches[i].dtype)) for i in self._computed]
-        self.is_short = estimated_ns(plan) < _SHORT_RUN_NS
+        self.is_short = estimated_ns(plan) < (_SHORT_LOOP_NS if plan.region_rows else _SHORT_RUN_NS)
         self._instances = [self._new_instance()]
         primary = self._instances[0]
         self.entry: Callable[..., bool | None] = (
@@ -114,13 +116,18 @@ class Executable:
         try:
             instance.patch(arrays)
             instance.block[Block.TIMES] = 0 if times is None else address_of(times)
-            while (outcome := native.run(instance.address)) == STALE:
+            while (outcome := self._outcome(instance)) == STALE:
                 instance.bind_variables()
             instance.block[Block.TIMES] = 0
             if outcome == FAULT:
                 raise self._fault(instance)
         finally:
             instance.block[Block.BUSY] = 0
+
+    def _outcome(self, instance: Instance) -> int:
+        """Of a native run. A short one keeps the GIL here, too: else those that come meanwhile had to give it up."""
+        outcome = native.try_run(instance.address) if self.is_short else LOCKED
+        return native.run(instance.address) if outcome == LOCKED else outcome
 
     def _enter_slowly(self, *arrays: Array) -> bool | None:
         """`entry` where the builtin cannot be: the same contract."""

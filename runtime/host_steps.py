@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, MutableMapping, Sequence
+from collections.abc import Callable, Collection, Mapping, MutableMapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from flowc.codegen.host.registry import HostOp, Resources, host_function, runs_once
+from flowc.codegen.host.registry import HostOp, Resources, host_function, reads_in_place, runs_once
 from flowc.codegen.segments import Crossing, Seen, variable_of
 from flowc.framework.dtypes import string
 from flowc.framework.errors import FailedPreconditionError, InternalError, OpError, UnimplementedError
 from flowc.framework.graph import Operation, Tensor
+from flowc.runtime import run_errors
 from flowc.runtime.trace import HostTime
 from flowc.runtime.variables_store import VariableStore
 
 Array = npt.NDArray[Any]
 Values = MutableMapping[Crossing, Array]
-Source = Callable[[Values], Array | None]  # where an input comes from
+Source = Callable[[Mapping[Crossing, Array]], Array | None]  # where an input comes from
 
 
 class HostStep:
@@ -33,6 +34,8 @@ class HostStep:
         self._outputs = [(t, np.dtype(t._dtype.as_numpy_dtype), t._shape.tuple) for t in op._outputs]
         self._view = HostOp(op._name, op._type, op._attrs, dtypes, resources)
         self._inputs = [source_of(tensor, op, store, seen) for tensor in op._inputs]
+        self._store = store
+        self._in_place = _read_in_place(op, seen)
         self._once = runs_once(op._type)
         self._known: dict[Crossing, Array] | None = None  # the outputs, if they are the same in all runs
 
@@ -42,7 +45,7 @@ class HostStep:
             values.update(self._known)
             return
         try:
-            results = self._function(self._view, *[source(values) for source in self._inputs])
+            results = self._called_in_place(values) if self._in_place else self._called(values)
         except OpError as error:
             if error.op is None:
                 kind: Any = type(error)
@@ -57,11 +60,31 @@ class HostStep:
         if self._once:
             self._known = {tensor: values[tensor] for tensor in self.op._outputs}
 
+    def _called(self, values: Mapping[Crossing, Array]) -> Any:
+        return self._function(self._view, *[source(values) for source in self._inputs])
+
+    def _called_in_place(self, values: Values) -> Any:
+        """The function's result, where it reads variables in their own memory."""
+        names = {reference: reference._op._name for reference in self._in_place}
+        with self._store.in_place(names.values()) as arrays:
+            missing = [name for name in names.values() if name not in arrays]
+            if missing:
+                raise run_errors.uninitialized(self.op.graph, missing, initializes=False)
+            return self._called({**values, **{reference: arrays[name] for reference, name in names.items()}})
+
     def run_timed(self, values: Values) -> HostTime:
         """The same; says when."""
         start = time.monotonic_ns()
         self.run(values)
         return HostTime(self.op._name, self.op._type, start, time.monotonic_ns())
+
+
+def _read_in_place(op: Operation, seen: Collection[Crossing]) -> list[Tensor]:
+    """The variables that the op reads in their own memory: neither fed nor copied before it."""
+    if not reads_in_place(op._type):
+        return []
+    numbers = (t for t in op._inputs if t._op._type == "Variable" and t._dtype._base is not string)
+    return [t for t in numbers if t not in seen and Seen(t, op) not in seen]
 
 
 def source_of(tensor: Tensor, reader: Operation | None, store: VariableStore, seen: Collection[Crossing]) -> Source:

@@ -53,6 +53,7 @@ class _Native:
     release: Callable[[int, int, int], int]
     launch: Callable[[int, int, int], int]
     run: Callable[[int, int, int], int]
+    try_run: Callable[[int, int, int], int]
     method: _MethodDefinition
 
 
@@ -108,6 +109,11 @@ def launch(pool: int, kernel: int, args: int, units: int, chunks: int) -> None:
 def run(block: int) -> int:
     """Runs the instance whose block is at this address, without the GIL; returns DONE, FAULT or STALE."""
     return _native().run(block, 0, 0)
+
+
+def try_run(block: int) -> int:
+    """The same with the GIL held throughout; LOCKED, and nothing is done, if another run has the session's lock."""
+    return _native().try_run(block, 1, 0)
 
 
 def call(function: int, argument: int) -> int:
@@ -174,6 +180,7 @@ def _load() -> _Native:
         release=_Three(addresses["release"]),
         launch=_Three(addresses["launch"]),
         run=_Three(addresses["run"]),
+        try_run=_ThreeWithGil(addresses["run"]),
         method=method,
     )
     immortalise(native)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any, Protocol
 
 import numpy as np
@@ -22,6 +24,10 @@ _KEY_SUFFIX = "/key"  # a random op's key: drawn once a session; all other state
 
 class Elsewhere(Protocol):
     """Where variables may also live: a GPU."""
+
+    @property
+    def turn(self) -> threading.RLock:
+        """Held by runs that use variables, wherever these live; taken before the store's lock."""
 
     def bring_home(self, names: Iterable[str]) -> None:
         """Has the host's memory hold the newest values of variables."""
@@ -150,6 +156,15 @@ class VariableStore:
             value: Array = self._arrays[name].copy()
         return value
 
+    @contextmanager
+    def in_place(self, names: Iterable[str]) -> Iterator[dict[str, Array]]:
+        """The memory of those that have values, to be read in the with-block only: nobody changes it there."""
+        listed = list(names)
+        with nullcontext() if self.elsewhere is None else self.elsewhere.turn, self.lock.held():
+            if self.elsewhere is not None:
+                self.elsewhere.bring_home(listed)
+            yield {name: _read_only(self._arrays[name]) for name in listed if name in self._initialized}
+
     def set(self, name: str, value: Array) -> None:
         """Makes `value`, of the variable's type, its value."""
         with self.lock.held():
@@ -172,6 +187,12 @@ class VariableStore:
     def set_strings(self, name: str, value: Array) -> None:
         """Makes `value`, an array of bytes objects, the variable's value."""
         self._strings[name] = value
+
+
+def _read_only(array: Array) -> Array:
+    view = array.view()
+    view.setflags(write=False)
+    return view
 
 
 def _aligned(dtype: str, shape: tuple[int, ...]) -> Array:

@@ -1,8 +1,8 @@
 """The ops of the host, one module a family; importing this package registers them.
 
 Modules, in reading order: registry, linear_algebra, solvers, spectral, edit_distance, images; what a session keeps:
-queue_storage, blocking_queue, queues, files, readers; strings, csv, examples, parsing; python_functions, debugging;
-variables, checkpoints, histograms, summaries.
+short_lock, queue_storage, blocking_queue, queues, files, readers; strings, csv, examples, parsing; python_functions,
+debugging; variables, checkpoints, histograms, summaries.
 """
 
 from flowc.codegen.host import (

@@ -15,6 +15,7 @@ from typing import Final
 import numpy as np
 
 from flowc.codegen.host.queue_storage import Array, FirstInFirstOut, Order, Store
+from flowc.codegen.host.short_lock import ShortLock
 from flowc.framework.dtypes import DType
 from flowc.framework.errors import AbortedError, CancelledError, OpError, OutOfRangeError
 
@@ -73,7 +74,7 @@ class _Enqueue(_Attempt):
 
 
 class _Dequeue(_Attempt):
-    """Removes as many elements as `rows` have rows."""
+    """Removes as many elements as `rows` have rows: together, unless the queue cannot hold as many."""
 
     def __init__(self, rows: Sequence[Array], count: int) -> None:
         super().__init__()
@@ -86,7 +87,10 @@ class _Dequeue(_Attempt):
             self.withdraw(queue)
             self.finish(error)
             return True
-        stop = self._next + min(left, queue.ready())
+        ready = queue.ready()
+        if ready < left and queue.room() > 0:
+            return False
+        stop = self._next + min(left, ready)
         moved = stop > self._next
         if moved:
             queue.store.take_many(self._rows, self._next, stop)
@@ -153,7 +157,7 @@ class Queue:
         self.is_closed = False
         self._is_cancelled = False
         self.store = Store([d.as_numpy_dtype for d in dtypes], shapes, order or FirstInFirstOut())
-        self._lock = threading.Lock()
+        self._lock = ShortLock()
         self._enqueues: deque[_Attempt] = deque()
         self._dequeues: deque[_Attempt] = deque()
 

@@ -36,7 +36,7 @@ def sharded_filespec(op: HostOp, basename: Array, num_shards: Array) -> Array:
     return _scalar_string(f"{_text(basename)}-?????-of-{int(num_shards):05d}")
 
 
-@host("Save")
+@host("Save", in_place=True)
 def save(op: HostOp, filename: Array, tensor_names: Array, *data: Array) -> list[Array]:
     names = [name.decode() for name in tensor_names.reshape(-1).tolist()]
     if len(names) != len(data):

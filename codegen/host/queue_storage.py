@@ -16,6 +16,8 @@ import numpy as np
 Array = np.ndarray[Any, Any]
 
 _FIRST_SLOTS: Final = 16
+_COPIED_WITH_GIL: Final = 500  # elements: from here on NumPy lets other threads run while it copies
+_BYTE_FORMATS: Final = frozenset("?bBhHiIlLqQefd")  # which memoryview can look at as bytes
 
 
 class Order(Protocol):
@@ -115,10 +117,21 @@ class Rows:
     """Values of one shape: the rows of an array."""
 
     def __init__(self, dtype: Any, shape: tuple[int, ...]) -> None:
-        self._rows = np.empty((_FIRST_SLOTS, *shape), dtype)
+        self._set(np.empty((_FIRST_SLOTS, *shape), dtype))
+
+    def _set(self, rows: Array) -> None:
+        self._rows = rows
+        row = rows[0, ...]
+        # One value is copied faster than threads take turns, and the one that runs meanwhile waits for the queue.
+        as_bytes = row.size > _COPIED_WITH_GIL and row.dtype.char in _BYTE_FORMATS
+        self._size, self._bytes = (row.nbytes, rows.data.cast("B")) if as_bytes else (0, memoryview(b""))
 
     def put(self, slot: int, value: Array) -> None:
-        self._rows[slot, ...] = value  # the ellipsis, so that a string is not stored as an array of one
+        size = self._size
+        if size and value.flags.c_contiguous:
+            self._bytes[slot * size : (slot + 1) * size] = value.data.cast("B")
+        else:
+            self._rows[slot, ...] = value  # the ellipsis, so that a string is not stored as an array of one
 
     def take(self, slot: int) -> Array:
         value: Array = self._rows[slot, ...].copy()
@@ -134,7 +147,7 @@ class Rows:
     def grow(self, old: list[int], slots: int) -> None:
         larger = np.empty((slots, *self._rows.shape[1:]), self._rows.dtype)
         larger[: len(old)] = self._rows[old]
-        self._rows = larger
+        self._set(larger)
 
 
 class Values:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import struct
-import threading
 import zlib
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
@@ -15,6 +14,7 @@ from flowc.codegen.host.blocking_queue import Queue
 from flowc.codegen.host.files import content_of
 from flowc.codegen.host.queues import queue_of
 from flowc.codegen.host.registry import Array, HostOp, Resources, host
+from flowc.codegen.host.short_lock import ShortLock
 from flowc.framework.dtypes import string
 from flowc.framework.errors import DataLossError, InvalidArgumentError, NotFoundError, UnimplementedError
 from flowc.framework.file_errors import file_errors
@@ -37,7 +37,7 @@ class Reader:
         self._kind, self._name, self.attrs = type(self).__name__, name, attrs
         self.handle = np.array([b"", name.encode()], object)
         self.handle.setflags(write=False)
-        self._lock = threading.Lock()
+        self._lock = ShortLock()
         self._reset()
 
     def _reset(self) -> None:
@@ -103,7 +103,7 @@ class Reader:
 
     def close(self) -> None:
         """The session is closed. A read that waits for work is told by its queue; its file closes with its iterator."""
-        if self._lock.acquire(blocking=False):
+        if self._lock.try_acquire():
             self._records = None
             self._lock.release()
 

@@ -90,12 +90,15 @@ class HostOp:
 
 _functions: Final[dict[str, Host]] = {}
 _once: Final[set[str]] = set()
+_in_place: Final[set[str]] = set()
 
 
-def host(*op_types: str, once: bool = False) -> Callable[[Host], Host]:
+def host(*op_types: str, once: bool = False, in_place: bool = False) -> Callable[[Host], Host]:
     """Decorator: the function computes these op types, on the host.
 
     `once`: what it gives is the same in all runs of a session, as a queue's handle is; it is asked for it only once.
+    `in_place`: variables that the run does not change are given as their own memory, not as copies, and nobody else can
+    run with the session's variables meanwhile. Neither the arrays nor what it returns may keep parts of them.
     """
 
     def register(function: Host) -> Host:
@@ -105,6 +108,8 @@ def host(*op_types: str, once: bool = False) -> Callable[[Host], Host]:
             _functions[op_type] = function
         if once:
             _once.update(op_types)
+        if in_place:
+            _in_place.update(op_types)
         return function
 
     return register
@@ -113,6 +118,11 @@ def host(*op_types: str, once: bool = False) -> Callable[[Host], Host]:
 def runs_once(op_type: str) -> bool:
     """Whether what the op gives is the same in all runs of a session."""
     return op_type in _once
+
+
+def reads_in_place(op_type: str) -> bool:
+    """Whether the op is given variables' own memory."""
+    return op_type in _in_place
 
 
 def host_function(op_type: str) -> Host | None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import glob
 import json
 import os
-import re
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from flowc.framework import errors
 from flowc.framework.dtypes import DType, as_dtype
 from flowc.framework.file_errors import file_errors
 from flowc.train.atomic_files import remove_unfinished, replaced
+from flowc.train.streamed_writes import streamed
 
 __all__ = ["CheckpointReader", "TensorInfo", "matching_files", "write_checkpoint"]
 
@@ -36,6 +36,7 @@ _TYPES: Final = {
     "BOOL": "bool", "U8": "uint8", "I8": "int8", "U16": "uint16", "I16": "int16", "I32": "int32", "I64": "int64",
     "F16": "float16", "F32": "float32", "F64": "float64", "C64": "complex64",
 }  # fmt: skip
+_CODES: Final = {name: code for code, name in _TYPES.items()}
 
 
 @dataclass(frozen=True)
@@ -55,23 +56,19 @@ class TensorInfo:
 def write_checkpoint(path: str, tensors: Mapping[str, Array]) -> None:
     """Writes arrays (strings: object arrays of bytes) to a file, which is there whole or not at all.
 
+    What is written is the arrays' own memory, if they are contiguous: nobody may change it meanwhile.
+
     Raises NotFoundError if the folder does not exist, PermissionDeniedError, ResourceExhaustedError on a full disk.
     """
-    from concurrent.futures import ThreadPoolExecutor
-
     stored = {name: _stored(tensors[name]) for name in sorted(tensors)}
     about = json.dumps({name: _about(tensors[name]) for name in stored}, separators=(",", ":"))
-    metadata = {"format": "flowc", "version": _FORMAT, "tensors": about, _CHECKSUMS: "-" * _DIGITS * len(stored)}
     folder = os.path.dirname(os.path.abspath(path))
     if not os.path.isdir(folder):
         raise errors.NotFoundError(None, None, f"Parent directory of {path} doesn't exist, can't save.")
     with file_errors(path):
         remove_unfinished(folder)
-        # The disk does not wait for the checksums: they are put in their places in the header afterwards.
-        with ThreadPoolExecutor(1) as pool, replaced(path) as unfinished:
-            checksums = pool.submit(_checksums, stored.values())
-            _write(str(unfinished), stored, metadata)
-            _put_checksums(unfinished, checksums.result())
+        with replaced(path) as unfinished, unfinished.open("r+b", buffering=0) as file:
+            _write(file.fileno(), stored, {"format": "flowc", "version": _FORMAT, "tensors": about})
 
 
 def _stored(value: Array) -> Array:
@@ -97,29 +94,34 @@ def _checksums(arrays: Iterable[Array]) -> str:
     return "".join(map(_checksum, arrays))
 
 
-def _put_checksums(path: Path, checksums: str) -> None:
-    with path.open("r+b") as file:
-        size = int.from_bytes(file.read(8), "little")
-        mark = f'"{_CHECKSUMS}":"'.encode()
-        file.seek(8 + file.read(size).index(mark) + len(mark))
-        file.write(checksums.encode())
+def _write(descriptor: int, stored: Mapping[str, Array], metadata: dict[str, str]) -> None:
+    """The disk does not wait for the checksums: the header, of a size that is known, is written when they are there."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    # The format aligns tensors by having those with the largest elements first.
+    placed = dict(sorted(stored.items(), key=lambda item: (-item[1].itemsize, item[0])))
+    with ThreadPoolExecutor(1) as pool:
+        checksums = pool.submit(_checksums, stored.values())
+        os.lseek(descriptor, len(_header(placed, metadata, "-" * _DIGITS * len(stored))), os.SEEK_SET)
+        with streamed(descriptor) as write:
+            for array in placed.values():
+                write(array)
+        header = _header(placed, metadata, checksums.result())
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    with streamed(descriptor) as write:
+        write(np.frombuffer(header, np.uint8))
 
 
-def _spec(array: Array) -> Any:
-    """Where the array is; it must live until the file is written."""
-    from safetensors import TensorSpec
-
-    return TensorSpec(dtype=array.dtype.name, shape=array.shape, data_ptr=array.ctypes.data, data_len=array.nbytes)
-
-
-def _write(path: str, stored: Mapping[str, Array], metadata: dict[str, str]) -> None:
-    from safetensors import SafetensorError, serialize_file
-
-    try:
-        serialize_file({name: _spec(array) for name, array in stored.items()}, path, metadata)
-    except SafetensorError as error:  # wraps what the system said
-        number = re.search(r"os error (\d+)", str(error))
-        raise (OSError(int(number[1]), os.strerror(int(number[1]))) if number else OSError(str(error))) from None
+def _header(placed: Mapping[str, Array], metadata: dict[str, str], checksums: str) -> bytes:
+    """What comes before the tensors: a size, and where each of them is."""
+    entries: dict[str, Any] = {"__metadata__": {**metadata, _CHECKSUMS: checksums}}
+    end = 0
+    for name, array in placed.items():
+        start, end = end, end + array.nbytes
+        entries[name] = {"dtype": _CODES[array.dtype.name], "shape": array.shape, "data_offsets": [start, end]}
+    text = json.dumps(entries, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text
 
 
 # -- reading -----------------------------------------------------------------------------------------------------------
