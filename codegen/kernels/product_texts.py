@@ -108,6 +108,9 @@ for number in range(together * tiles):
     lines = imin({R}, rows - tile * {R})
     whole = lines * columns == {R} * {C}
     z = advance(result, tile * {R} * n + (panel + p) * {C})
+    for r in range({R}):
+        for e in range(0, {C}, {L}):
+            prefetch_second(z, r * n + e)
     c = tile_{T}({R}, {C})
     if added + first > 0:
         if whole:
@@ -132,9 +135,14 @@ for number in range(together * tiles):
             memory_copy(address(advance(z, r * n)), address(advance(edge, r * {C})), columns * {SIZE})
 """
 
-# The steps of a tile.
+# The steps of a tile. Meanwhile the next panel, or the first one of the next span, comes from the third cache, of which
+# processors look ahead within a page only: the tiles ask for it, `pace` elements a step.
 STEPS: Final = """
+soon = advance(right, tile * depth * pace + (p + 1) * panel_step)
+if p + 1 == together:
+    soon = advance(right, tile * depth * pace + {SPAN} * {C})
 for t in range(depth):
+    prefetch_second(soon, t * pace)
     c = tile_fma(c, advance(x, t), {PITCH}, advance(y, t * {C}))
 """
 

@@ -179,6 +179,7 @@ def _product(call: Node, pointers: tuple[Pointer, ...], factors: Sequence[Node])
     words["by_rows"] = int(not few and near)
     params = params_of(call)
     words["added"] = int(len(factors) < len(call.args) and call.attr[0] == "matmul_add")
+    words["pace"] = 0 if near else -(-tile.columns // -(-(m if few else block) // tile.rows))
     words |= {"biased": int(bool(params.get("bias"))), "positive": int(bool(params.get("relu")))}
     alpha = params.get("alpha")
     scale = (bits_of(alpha, call.dtype),) if alpha is not None else ()

@@ -25,7 +25,6 @@ SHARED: Final = 3  # products of few rows by one matrix, for which it pays to co
 LIBRARY_PRODUCTS: Final = ("gemm", "library_product")  # calls that read their factors as they are
 _COPIES: Final = ("matmul_left", "matmul_right")
 _VECTOR: Final = "one factor is a vector"
-LARGE: Final = 1024  # from here on a BLAS comes as near to what a processor can do, and need not be compiled
 
 
 @lowering("MatMul", "SparseMatMul")
@@ -92,8 +91,6 @@ def _why_blas(a: Node, b: Node) -> str:
         return f"fewer than {LEAST_PRODUCTS:,} products"
     if m < LEAST_ROWS or n < LEAST_COLUMNS or m * n < LEAST_RESULTS:
         return "a result of few rows or columns"
-    if min(m, n, k) > LARGE:
-        return f"more than {LARGE} rows, columns and terms"
     return ""
 
 
