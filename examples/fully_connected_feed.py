@@ -3,15 +3,18 @@
     python fully_connected_feed.py
     tensorboard --logdir data
 
-Ctrl-C leaves a checkpoint; the next run goes on from the latest one (`--noresume` begins anew).
+The loss is drawn to data/loss.png where there is matplotlib (pip install 'flowc[plot]'). Ctrl-C leaves a checkpoint;
+the next run goes on from the latest one (`--noresume` begins anew).
 """
 
 import os
 import time
+from pathlib import Path
 from typing import NamedTuple
 
 import input_data
 import mnist
+import training
 from tqdm import tqdm
 
 import flowc as tf
@@ -86,6 +89,7 @@ def train(sess, model, data_sets, saver, first_step):
     """Trains from `first_step` on; returns the precision on the test data."""
     batch_size, max_steps = FLAGS.batch_size, FLAGS.max_steps
     progress = tqdm(total=max_steps * batch_size, initial=first_step * batch_size, unit="examples", unit_scale=True)
+    losses = []
     with progress, tf.train.SummaryWriter(FLAGS.train_dir, graph_def=sess.graph_def) as summary_writer:
         start_time = time.time()
         for step in range(first_step, max_steps):
@@ -96,11 +100,13 @@ def train(sess, model, data_sets, saver, first_step):
                 duration, start_time = time.time() - start_time, time.time()
                 tqdm.write(f"Step {step}: loss = {loss_value:.2f} ({duration:.3f} sec)")
                 progress.set_postfix(loss=f"{loss_value:.2f}")
+                losses.append((step, float(loss_value)))
                 summary_writer.add_summary(sess.run(model.summary_op, feed_dict=feed_dict), step)
             if (step + 1) % 1000 == 0 and step + 1 < max_steps:
                 save(sess, saver)
                 evaluate(sess, model, data_sets)
         save(sess, saver)
+        training.draw_losses(losses, Path(FLAGS.train_dir, "loss.png"), "cross entropy")
         return evaluate(sess, model, data_sets)
 
 

@@ -44,6 +44,7 @@ def test_it_learns_resumes_and_shows(example: ModuleType, capsys: pytest.Capture
     assert finished is not None
     assert finished > max(0.88, halfway)  # 0.899 to 0.906
     assert len(list(Path("data").glob("model.ckpt-*"))) == 2
+    assert Path("data", "loss.png").read_bytes().startswith(b"\x89PNG")
     check_events(Path("data"))
 
 
