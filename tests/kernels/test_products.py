@@ -156,15 +156,15 @@ def test_a_layer_is_one_pass_over_its_result() -> None:
             assert not any(name.startswith(("add", "maximum")) for name in names)
 
 
-def test_batches_of_round_numbers_share_kernels() -> None:
+def test_batches_share_kernels() -> None:
     def kernels(rows: int) -> set[str]:
         with tf.Graph().as_default(), tf.Session() as session:
             a, b = tf.placeholder(tf.float32, [rows, 300]), tf.placeholder(tf.float32, [300, 100])
             feeds = {a: np.zeros((rows, 300), "f"), b: np.zeros((300, 100), "f")}
             return {kernel.name for kernel in session.plan(tf.matmul(a, b), feeds).plan.kernels}
 
-    assert kernels(50) == kernels(100) == kernels(150)
-    assert kernels(64) == kernels(128)
+    all_kernels = set().union(*(kernels(rows) for rows in (50, 64, 90, 100, 128, 150)))
+    assert len(all_kernels) <= 4  # a copy and a product, of tiles of two heights
 
 
 def test_the_target_s_registers() -> None:
