@@ -76,7 +76,8 @@ def number_of(node: ast.expr) -> Number | None:
         operand = number_of(node.operand)
         return None if operand is None else Number(-operand.value)
     if isinstance(node, ast.BinOp) and type(node.op) in _FOLDED:
-        x, y = number_of(node.left), number_of(node.right)
+        y = number_of(node.right)
+        x = None if y is None else number_of(node.left)  # in this order, as long sums are nested on the left
         return None if x is None or y is None else _folded(node.op, x.value, y.value)
     return None
 
@@ -131,8 +132,9 @@ class Inference:
         """Whether a variable changed that others may have been typed by."""
         changed = waiting = found = False
         for name, value in self.assignments:
+            old = self.types.get(name)
             try:
-                old, new = self.types.get(name), self._joined(name, value)
+                new = self._joined(old, value)
             except NotYet:
                 waiting = True
                 continue
@@ -141,9 +143,8 @@ class Inference:
             changed |= old is not None and new != old
         return changed or (waiting and found)
 
-    def _joined(self, name: str, value: ast.expr | None) -> Type:
-        """The type of a variable that is assigned this too."""
-        old = self.types.get(name)
+    def _joined(self, old: Type | None, value: ast.expr | None) -> Type:
+        """The type of a variable of type `old` so far that is assigned this too."""
         try:
             new = I64 if value is None else self.type_of(value)
             return new if old is None else unified(old, new)

@@ -8,6 +8,7 @@
     select(c, a, b)           a where c, else b; both are evaluated, no branch
     range                     as Python's, for vector loops whose last vector is masked: good for any length
     wide_range                the same for long loops of little work: more vectors at once, then a scalar remainder
+    unrolled_range            for loops of a few rounds, known where they are written: no loop is left
     imin imax                 of two int64;   idiv imod: of int64, truncating, the divisor must not be 0
 
 The tables of arithmetic, reductions, calls and atomics follow below, each entry with its meaning.

@@ -11,9 +11,9 @@ bias is added, and whether max(…, 0) is taken, before the result is stored.
 
 The work is divided into strips (`flowc.codegen.kernels.strips`). Where windows reach over the sides of the image, the
 kernel copies the pixels of a strip and zeros beside them; else it reads the image itself. Rows of a window above or
-below the image are left out. The elements of a tile are
-neighbours in a row of the result; the last tile of a row is moved back, so that all are whole. The distance between the
-pixels that a tile reads is a constant, which is part of the instruction.
+below the image are left out. The elements of a tile are neighbours in a row of the result; the last tile of a row is
+moved back, so that all are whole. The distance between the pixels that a tile reads is a constant, which is part of the
+instruction.
 """
 
 from __future__ import annotations

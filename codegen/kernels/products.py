@@ -163,6 +163,7 @@ def padded_columns(call: Node) -> int:
 
 def _product(call: Node, pointers: tuple[Pointer, ...], factors: Sequence[Node]) -> Launch:
     batch, m, n = sizes_of(call)
+    params = params_of(call)
     few = has_few_rows(m, n)
     tile = product_tile(m, n, call.dtype)
     source = factors[1] if few else factors[0]
@@ -172,12 +173,11 @@ def _product(call: Node, pointers: tuple[Pointer, ...], factors: Sequence[Node])
     turned, step = _layout(source)
     if few:
         more = {"rows": m, "tiles": -(-m // tile.rows), "spans": -(-k // _span(call.dtype)), "b_step": step}
-        words |= {**more, "b_batch": 0 if params_of(call).get("panels") else _batch_step(source)}
+        words |= {**more, "b_batch": 0 if params.get("panels") else _batch_step(source)}
     else:
         words |= {"a_step": step, "a_batch": _batch_step(source)}
     near = k <= _span(call.dtype) and factors[1].size * call.dtype.size <= _NEAR_BYTES * batch
     words["by_rows"] = int(not few and near)
-    params = params_of(call)
     words["added"] = int(len(factors) < len(call.args) and call.attr[0] == "matmul_add")
     words["pace"] = 0 if near else -(-tile.columns // -(-(m if few else block) // tile.rows))
     words |= {"biased": int(bool(params.get("bias"))), "positive": int(bool(params.get("relu")))}
@@ -244,10 +244,12 @@ def _code(call: Node, tile: Tile, few: bool, turned: bool, words: dict[str, int]
     names = _names(call.dtype, tile, scaled)
     shared = few and bool(params.get("panels"))
     columns = _together(tile)
-    names |= {"PANELS": str(columns)}
+    names["PANELS"] = str(columns)
+    steps = STEPS
     if few and not shared:
+        steps = STEPS_AHEAD
         names |= _lines_ahead(call.dtype, tile, turned)
-    tiles = TILES.format(**names, STEPS=_filled(STEPS_AHEAD if few and not shared else STEPS, 1, names))
+    tiles = TILES.format(**names, STEPS=_filled(steps, 1, names))
     slack = int(names["L"])  # rows of a square that is transposed
     right = f"ptr_{names['T']}(scratch({SPAN_BYTES * columns * tile.columns}), 4)"
     if shared:

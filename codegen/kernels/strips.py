@@ -55,12 +55,6 @@ def copy_strip(levels: int, size: int, copy_pixel: str = COPY_ELEMENTS) -> str:
     return indented(COPY_STRIP.format(SIZE=size, COPY_PIXEL=pixel), levels)
 
 
-def needs_zeros(image: Node, down: Windows, across: Windows) -> bool:
-    """Whether some window reaches outside the image."""
-    _, height, width, _ = image.shape
-    return max(down.before, across.before, down.after(height), across.after(width)) > 0
-
-
 def pixels_met(across: Windows, count: int) -> int:
     """How many pixels of a row `count` windows meet, those between them too."""
     return max((count - 1) * across.stride + across.size, 0)
