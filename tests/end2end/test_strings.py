@@ -169,6 +169,8 @@ def test_parse_single_example(session: tf.Session) -> None:
         (example(b=[1, 2]), "Name: in1, Key: b, Index: 1.  Data types don't match. Expected type: float"),
         (example(b=[1.0, 2.0], a=[1.0]), "Name: in1, Key: a, Index: 1.  Data types don't match. Expected type: int64"),
     ],
+    # names, since the bytes of a message's map have no order
+    ids=["no example", "without b", "too few", "integers for floats", "floats for integers"],
 )
 def test_examples_that_do_not_fit(data: bytes, words: str, session: tf.Session) -> None:
     parsed = tf.parse_example(
